@@ -1,0 +1,39 @@
+"""nbhelpers: what the studies in ``notebooks/`` run, record, compare and show.
+
+Names are imported when they are first used, so that checking a parameter costs no import of torch.
+"""
+
+from importlib import import_module
+
+from nbhelpers import allocator
+
+allocator.keep_freed_memory()
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Study": "study",
+    "Run": "run",
+    "Data": "run",
+    "Recipe": "run",
+    "ConvNet": "models",
+    "MLP": "models",
+    "Custom": "models",
+    "build": "models.initialise",
+    "fit": "train",
+    "evaluate": "train",
+    "summarise": "train",
+}
+_MODULES = {"plots", "tables", "probes", "data", "stats", "claims", "train"}
+
+
+def __getattr__(name: str):
+    if name in _HOME:
+        return getattr(import_module(f"nbhelpers.{_HOME[name]}"), name)
+    if name in _MODULES:
+        return import_module(f"nbhelpers.{name}")
+    raise AttributeError(f"module 'nbhelpers' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME, *_MODULES])

@@ -1,0 +1,63 @@
+"""Where a run computes: choosing the device, saying what it is, and the arithmetic it may use."""
+
+import os
+import platform
+from pathlib import Path
+
+import torch
+
+
+class DeviceError(ValueError):
+    """A device or precision that this machine does not have."""
+
+
+def choose(name: str = "auto") -> torch.device:
+    """The device for "auto" (a GPU where torch can use one), "cpu" or "cuda".
+
+    Raises DeviceError for "cuda" without a usable GPU, and for any other name.
+    """
+    if name not in ("auto", "cpu", "cuda"):
+        raise DeviceError(f"device: {name!r}: must be auto, cpu or cuda")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise DeviceError(f"device: 'cuda': {unusable_gpu() or 'this machine has no NVIDIA GPU'}; use auto or cpu")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def unusable_gpu() -> str:
+    """Why a GPU that is present cannot be used by this torch; empty if there is none, or it can."""
+    if torch.cuda.is_available() or not Path("/proc/driver/nvidia/version").exists():
+        return ""
+    built = f"was built for CUDA {torch.version.cuda}" if torch.version.cuda else "was built without CUDA"
+    return f"a GPU is present, but torch {torch.__version__} cannot use it (it {built})"
+
+
+def describe(device: torch.device) -> str:
+    """The name of the GPU or of the processor, as one line."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    try:
+        lines = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
+        facts = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        name = f"{facts['model name']} family {facts['cpu family']} model {facts['model']}"
+    except (OSError, KeyError):  # no Linux, or no x86
+        name = platform.processor() or platform.machine()
+    return f"{name} ({torch.backends.cpu.get_cpu_capability()})"
+
+
+def check_precision(precision: str, device: torch.device) -> None:
+    """Raise DeviceError where `device` has no `precision` ("fp32", "tf32", "bf16", "fp16")."""
+    if device.type == "cpu" and precision in ("tf32", "fp16"):
+        raise DeviceError(f"precision: {precision!r}: a CPU has fp32 and bf16; {precision} needs a GPU")
+    if precision in ("tf32", "bf16") and device.type == "cuda" and torch.cuda.get_device_capability(device)[0] < 8:
+        raise DeviceError(f"precision: {precision!r}: {describe(device)} has fp32 and fp16")
+
+
+def set_arithmetic(precision: str, threads: int | None) -> None:
+    """Fix what decides the bits of a run in this process: threads on the CPU, TF32 and cuDNN on a GPU."""
+    if threads is not None:
+        torch.set_num_threads(threads)
+    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

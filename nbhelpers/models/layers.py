@@ -1,0 +1,79 @@
+"""Activations and norms by name: what exists, with which arguments, and how it is built.
+
+This file is read when a parameter is checked, so torch is imported only to build.
+"""
+
+from typing import Any
+
+from nbhelpers.spec import arguments, named
+
+ACTIVATIONS: dict[str, dict[str, Any]] = {
+    "relu": {"slope": 1.0},  # max(0, slope * x)
+    "leaky_relu": {"negative_slope": 0.01},
+    "sigmoid": {"scale": 1.0, "shift": 0.0},  # scale * sigmoid(x) + shift
+    "tanh": {},
+    "elu": {"alpha": 1.0},
+    "gelu": {},
+    "silu": {},
+    "identity": {},
+}
+NORMS: dict[str, dict[str, Any]] = {
+    "batch": {"momentum": 0.1, "eps": 1e-5},
+    "group": {"groups": 32, "eps": 1e-5},  # one number, or one for each layer
+    "none": {},
+}
+Activation = named("activation", ACTIVATIONS)
+Norm = named("norm", NORMS)
+
+
+def activation(value: str | dict):
+    """The module of a checked `Activation`. ReLU works in place: no later backward reads its input."""
+    from torch import nn
+
+    from nbhelpers.models import modules
+
+    name, args = arguments(value, ACTIVATIONS)
+    if name == "relu":
+        return nn.ReLU(inplace=True) if args["slope"] == 1 else modules.ScaledReLU(args["slope"])
+    if name == "leaky_relu":
+        return nn.LeakyReLU(args["negative_slope"], inplace=True)
+    if name == "sigmoid":
+        default = args == ACTIVATIONS["sigmoid"]
+        return nn.Sigmoid() if default else modules.AffineSigmoid(args["scale"], args["shift"])
+    plain = {"tanh": nn.Tanh, "gelu": nn.GELU, "silu": nn.SiLU, "identity": nn.Identity}
+    return nn.ELU(args["alpha"]) if name == "elu" else plain[name]()
+
+
+def name_of(value: str | dict) -> str:
+    """The bare name of a checked activation or norm."""
+    return value if isinstance(value, str) else value["name"]
+
+
+def groups_of(value: str | dict, layer: int) -> int:
+    """The number of groups that a `group` norm has at `layer` (from 0)."""
+    groups = arguments(value, NORMS)[1]["groups"]
+    return groups if isinstance(groups, int) else groups[layer]
+
+
+def check_norm(value: str | dict, widths: list[int]) -> None:
+    """Raise ValueError where group norm does not fit layers of these `widths`."""
+    if name_of(value) != "group":
+        return
+    groups = arguments(value, NORMS)[1]["groups"]
+    if not isinstance(groups, int) and len(groups) != len(widths):
+        raise ValueError(f"groups: {list(groups)}: one number is needed for each of {len(widths)} blocks")
+    for layer, width in enumerate(widths):
+        if width % groups_of(value, layer):
+            raise ValueError(f"groups: {groups_of(value, layer)}: does not divide the {width} channels of a block")
+
+
+def norm(value: str | dict, channels: int, layer: int):
+    """The 2-d norm module of a checked `Norm` for `channels` channels at `layer`, None for "none"."""
+    from torch import nn
+
+    name, args = arguments(value, NORMS)
+    if name == "batch":
+        return nn.BatchNorm2d(channels, eps=args["eps"], momentum=args["momentum"])
+    if name == "group":
+        return nn.GroupNorm(groups_of(value, layer), channels, eps=args["eps"])
+    return None

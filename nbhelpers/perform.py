@@ -1,0 +1,138 @@
+"""Perform one run: load, build, train, evaluate, measure; and return its record."""
+
+import math
+import os
+import platform
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+
+import nbhelpers
+from nbhelpers import device as devices
+from nbhelpers import probes, records, tensors
+from nbhelpers import train as training
+from nbhelpers.models.initialise import build
+from nbhelpers.run import VERSION, Data, Run
+
+
+@lru_cache(maxsize=4)
+def _load(data: Data, seed: int):
+    return tensors.load(data, seed)
+
+
+def load(run: Run):
+    """Training images, test images and the data set of `run`, kept for the next runs on the same images."""
+    return _load(run.data, 0 if run.data.per_class is None else run.seed)
+
+
+def perform(
+    run: Run, device: str = "auto", threads: int | None = None, on_epoch: Callable[[dict], None] | None = None
+) -> dict[str, Any]:
+    """Carry out `run` and return its record, a plain dict.
+
+    `threads` is set for the whole process. A training loss that is not finite gives the status
+    "diverged"; everything else that goes wrong is raised.
+    """
+    started, place, code = time.time(), devices.choose(device), commit()
+    devices.check_precision(run.recipe.precision, place)
+    devices.set_arithmetic(run.recipe.precision, threads)
+    train, test, whole = load(run)
+    shape = tuple(train.images.shape[1:])
+    if hasattr(run.model, "check"):
+        run.model.check(shape, run.recipe.batch_size)
+    begin = training.clock(place)
+    model = build(run.model, shape, train.classes, run.seed).to(place, memory_format=torch.contiguous_format)
+    train, test = (part.to(place, training.layout(model)) for part in (train, test))
+    model.to(memory_format=training.layout(model))
+    measured = {"initial": probes.measure(run.probes, "initial", model, train, test, run.recipe)}
+    history = training.fit(model, train, test, run.recipe, seed=run.seed, device=place, on_epoch=on_epoch)
+    result = training.evaluate(model, test, run.recipe.test_batch_size)
+    diverged = not math.isfinite(history[-1]["train_loss"])
+    measured["final"] = probes.measure(run.probes, "final", model, train, test, run.recipe)
+    final = {
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "epochs": len(history),
+        "train_loss": history[-1]["train_loss"],
+        "train_accuracy": history[-1]["train_accuracy"],
+        "test_loss": result.loss,
+        "test_accuracy": result.accuracy,
+        "train_images": len(train),
+        "test_images": len(test),
+        "classes": train.classes,
+    }
+    return {
+        "key": run.key,
+        "version": VERSION,
+        "status": "diverged" if diverged else "done",
+        "run": run.canonical(),
+        "final": finite(final),
+        "history": finite(history),
+        "probes": finite({name: {m: v[name] for m, v in measured.items() if name in v} for name in run.probes}),
+        "correct": records.pack(result.correct),
+        "provenance": {
+            "fingerprint": whole.fingerprint,
+            "device": place.type,
+            "hardware": devices.describe(place),
+            "threads": torch.get_num_threads(),
+            "seconds": round(training.clock(place) - begin, 2),
+            "wall_seconds": round(time.time() - started, 2),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "commit": code,
+            "versions": versions(),
+        },
+    }
+
+
+def finite(value: Any) -> Any:
+    """The same with NaN and infinities as text, since JSON has no such numbers."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {name: finite(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [finite(item) for item in value]
+    return value
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides the numbers."""
+    found = {"nbhelpers": nbhelpers.__version__, "python": platform.python_version()}
+    return found | {"torch": torch.__version__, "numpy": np.__version__, "system": platform.system()}
+
+
+@lru_cache(maxsize=1)
+def commit() -> str:
+    """The commit of the checkout that this module lies in, "+" after it if files differ; "" outside of one."""
+    import subprocess
+    from pathlib import Path
+
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", *words], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=30)
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    try:
+        head = git("rev-parse", "--short=12", "HEAD")
+        return head + ("+" if head and git("status", "--porcelain", "--", ".") else "")
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+
+
+def follow_parent() -> None:
+    """End this worker process when its driver is gone, however it went; leave Ctrl-C to the driver."""
+    import signal
+    import threading
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -1,0 +1,76 @@
+"""Records: what a run leaves. One JSON file per run, named by its key; the truth about what is done."""
+
+import base64
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+
+from nbhelpers.run import VERSION, key_of
+
+
+def write(path: Path, content: str | bytes) -> None:
+    """Write a file so that a crash leaves the old one or the new one; leave an equal file alone."""
+    data = content.encode() if isinstance(content, str) else content
+    if path.exists() and path.read_bytes() == data:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def dump(value: dict[str, Any]) -> str:
+    """JSON with one line for each top-level entry: readable, and small."""
+    lines = (f"{json.dumps(k)}: {json.dumps(v, ensure_ascii=False)}" for k, v in value.items())
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def pack(correct: np.ndarray) -> str:
+    """One bit per image as base64."""
+    return base64.b64encode(np.packbits(correct).tobytes()).decode()
+
+
+def unpack(packed: str, count: int) -> np.ndarray:
+    """The 0/1 array (count,) uint8 that `pack` was given."""
+    return np.unpackbits(np.frombuffer(base64.b64decode(packed), dtype=np.uint8), count=count)
+
+
+class Store:
+    """The records of one set of one study: ``FOLDER/runs/KEY.json``, written by one driver process."""
+
+    def __init__(self, folder: Path):
+        self.folder = Path(folder)
+
+    def path(self, key: str) -> Path:
+        return self.folder / "runs" / f"{key}.json"
+
+    def load(self, key: str) -> dict[str, Any] | None:
+        """The record of `key`; None where there is none, or only a damaged one (which counts as missing)."""
+        try:
+            record = json.loads(self.path(key).read_text(encoding="utf-8"))
+            sound = record["key"] == key == key_of(record["run"], record["version"]) and record["version"] == VERSION
+        except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
+            return None
+        return record if sound else None
+
+    def save(self, record: dict[str, Any]) -> None:
+        """Write a finished run's record; an OSError (full disk, no permission) leaves no partial file."""
+        write(self.path(record["key"]), dump(record))
+
+    def lock(self) -> FileLock:
+        """Held while runs are added, so that two executions of one set do not do the same work."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return FileLock(self.folder / ".lock")

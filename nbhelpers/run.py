@@ -1,0 +1,114 @@
+"""Specs of a run: the data, the model, the recipe, a seed; and the key that names its record."""
+
+import hashlib
+import json
+import math
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, ValidationError, model_validator
+
+from nbhelpers.models import Model
+from nbhelpers.spec import Count, NonNegative, Positive, Share, Spec, arguments, named, one_line
+
+VERSION = 1  # of what a run computes: raised when the same spec would give other numbers
+SCHEDULES: dict[str, dict[str, Any]] = {
+    "constant": {},
+    "cosine": {"min_lr": 0.0},  # half a cosine from lr to min_lr over the epochs
+    "steps": {"milestones": (), "factor": 0.1},  # times factor after each of these epochs
+}
+
+
+class Data(Spec):
+    """Which images a run trains and tests on.
+
+    name: a named data set, "shapes", or "folder:PATH".
+    per_class, test_per_class: images of each class, None for all; drawn at random for each seed.
+    classes: the first so many, None for all. size: resized to this many pixels, None for as they are.
+    mean, std: one per channel, subtracted and divided after scaling to [0, 1]; None to leave that out.
+    subset_seed: draws the training subset; None takes the run's seed. The test subset is always the same.
+    """
+
+    name: Annotated[str, Field(min_length=1)]
+    per_class: Count | None = None
+    test_per_class: Count | None = None
+    classes: Annotated[int, Field(ge=2)] | None = None
+    size: Count | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[Positive, ...] | None = None
+    subset_seed: Annotated[int, Field(ge=0)] | None = None
+
+
+class Recipe(Spec):
+    """How a run trains.
+
+    epochs sets the length of the schedule; stop_after ends the run earlier. The learning rate changes
+    once an epoch. precision: fp32 (TF32 off), tf32, or autocast to bf16 or fp16 with evaluation in fp32.
+    evaluate: on the test images at the "end", or after every "epoch" (for display: nothing is chosen by it).
+    """
+
+    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
+    lr: Positive
+    momentum: Share = 0.0
+    nesterov: bool = False
+    betas: tuple[Share, Share] = (0.9, 0.999)
+    eps: Positive = 1e-8
+    weight_decay: NonNegative = 0.0
+    schedule: named("schedule", SCHEDULES) = "constant"
+    epochs: Count
+    stop_after: Count | None = None
+    batch_size: Count
+    test_batch_size: Count = 256
+    precision: Literal["fp32", "tf32", "bf16", "fp16"] = "fp32"
+    evaluate: Literal["end", "epoch"] = "end"
+
+    @model_validator(mode="after")
+    def _nesterov_needs_momentum(self):
+        if self.nesterov and not (self.optimizer == "sgd" and self.momentum):
+            raise ValueError("nesterov: needs optimizer sgd with momentum above 0")
+        return self
+
+    def learning_rate(self, epoch: int) -> float:
+        """The learning rate of `epoch` (from 0), as torch's LambdaLR, CosineAnnealingLR and MultiStepLR give it."""
+        name, args = arguments(self.schedule, SCHEDULES)
+        if name == "cosine":
+            return args["min_lr"] + (self.lr - args["min_lr"]) * (1 + math.cos(math.pi * epoch / self.epochs)) / 2
+        if name == "steps":
+            return self.lr * args["factor"] ** sum(epoch >= milestone for milestone in args["milestones"])
+        return self.lr
+
+
+class Run(Spec):
+    """One arm with one seed: what is trained, recorded and cached.
+
+    labels (what tables and figures group by) and probes (what is measured besides) are not part of the
+    key: the same run under other labels is the same run.
+    """
+
+    data: Data
+    model: Model
+    recipe: Recipe
+    seed: Annotated[int, Field(ge=0)]
+    labels: Annotated[dict[str, Any], AfterValidator(dict)] = {}
+    probes: tuple[str, ...] = ()
+
+    def __init__(self, **fields: Any):
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            raise ValueError(one_line(error)) from None
+
+    def canonical(self) -> dict[str, Any]:
+        everything = super().canonical()
+        return {name: everything[name] for name in ("data", "model", "recipe")} | {"seed": self.seed}
+
+    @cached_property
+    def key(self) -> str:
+        """20 hex digits of SHA-256 over the canonical form and the version of the computation."""
+        return key_of(self.canonical())
+
+
+def key_of(canonical: dict[str, Any], version: int = VERSION) -> str:
+    """The key of a run's canonical form, as a record holds it."""
+    text = json.dumps({"kind": "run", "version": version} | canonical, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:20]

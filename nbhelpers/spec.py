@@ -1,0 +1,115 @@
+"""What all specs share: validated, frozen, comparable, and with one canonical form to hash."""
+
+import difflib
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Spec(BaseModel):
+    """A frozen description. Unknown fields are errors, and so is a bool where a number is meant.
+
+    `canonical()` holds the fields that differ from their defaults, so that a field added later, with
+    a default that means "as before", leaves the hash of every older spec as it was.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_bool_for_a_number(cls, values: Any) -> Any:
+        for name, value in values.items() if isinstance(values, Mapping) else ():
+            field = cls.model_fields.get(name)
+            if field is not None and field.annotation is not bool and _has_bool(value):
+                raise ValueError(f"{name}: {value!r}: true and false are no numbers")
+        return values
+
+    def canonical(self) -> dict[str, Any]:
+        """Kind and non-default fields, in plain JSON types."""
+        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        kind = {"kind": fields.pop("kind")} if "kind" in fields else {}
+        return kind | {
+            name: plain(value)
+            for name, value in fields.items()
+            if value != type(self).model_fields[name].get_default(call_default_factory=True)
+        }
+
+
+def _has_bool(value: Any) -> bool:
+    return isinstance(value, bool) or (isinstance(value, (list, tuple)) and any(map(_has_bool, value)))
+
+
+def plain(value: Any) -> Any:
+    """Specs, tuples and mappings as the JSON types that a record holds."""
+    if isinstance(value, Spec):
+        return value.canonical()
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {name: plain(item) for name, item in value.items()}
+    return value
+
+
+def named(kind: str, table: Mapping[str, Mapping[str, Any]]) -> Any:
+    """The type of a field that holds a name from `table`, or ``{name, ...arguments}``.
+
+    `table` gives each name its arguments with their defaults. Both spellings of a default are the same
+    value: the canonical form is the bare name unless an argument differs from its default.
+    """
+
+    def check(value: Any) -> Any:
+        given = {"name": value} if isinstance(value, str) else dict(value) if isinstance(value, Mapping) else {}
+        name = given.pop("name", None)
+        if name not in table:
+            raise ValueError(f"unknown {kind} {name if name else value!r}{suggestion(str(name), table)}")
+        for argument, argument_value in given.items():
+            if argument not in table[name]:
+                allowed = ", ".join(table[name]) or "none"
+                raise ValueError(f"{kind} {name} has no argument {argument!r} (arguments: {allowed})")
+            default = table[name][argument]
+            if isinstance(default, float):
+                try:
+                    given[argument] = float(argument_value)
+                except (TypeError, ValueError):
+                    raise ValueError(f"{kind} {name}: {argument} must be a number, not {argument_value!r}") from None
+            elif isinstance(default, int) and not isinstance(argument_value, (int, list, tuple)):
+                raise ValueError(f"{kind} {name}: {argument} must be a whole number, not {argument_value!r}")
+        changed = {a: plain(v) for a, v in given.items() if plain(v) != plain(table[name][a])}
+        return {"name": name} | changed if changed else name
+
+    return Annotated[str | dict[str, Any], BeforeValidator(check)]
+
+
+def arguments(value: str | Mapping[str, Any], table: Mapping[str, Mapping[str, Any]]) -> tuple[str, dict[str, Any]]:
+    """Name and complete arguments of a checked `named` value."""
+    given = {"name": value} if isinstance(value, str) else dict(value)
+    name = given.pop("name")
+    return name, dict(table[name]) | given
+
+
+def suggestion(name: str, known) -> str:
+    """``": did you mean 'x'?"`` or the list of what is known."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f": did you mean {close[0]!r}?" if close else f" (known: {', '.join(map(str, known))})"
+
+
+def one_line(error: ValidationError) -> str:
+    """A ValidationError as one line: field, value, what is allowed."""
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"] if not str(part).startswith("function-"))
+    if first["type"] == "extra_forbidden":
+        return f"{field}: no such field"
+    if first["type"] == "missing":
+        return f"{field}: is missing"
+    message = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ").rstrip(".")
+    message = message.replace("a valid integer, unable to parse string as an integer", "a whole number")
+    message = message.replace("a valid number, unable to parse string as a number", "a number")
+    value = "" if first["type"] == "value_error" and first["loc"] == () else f"{first['input']!r}: "
+    start = "" if first["type"] == "value_error" else "must be "
+    return f"{field}: {value}{start}{message}" if field else message

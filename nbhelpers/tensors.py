@@ -1,0 +1,89 @@
+"""Data sets as tensors in memory: the subset of a run, normalised, and its batches by index."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nbhelpers import data as datasets
+from nbhelpers.run import Data
+from nbhelpers.streams import stream
+
+
+@dataclass(frozen=True)
+class Images:
+    """Normalised images (N, C, H, W) float32 and labels (N,) int64, both on one device."""
+
+    images: Tensor
+    labels: Tensor
+    classes: int
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batch(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """The images and labels at `index` (B,), in the memory format that the whole has."""
+        images = self.images
+        if images.is_contiguous():
+            images = images.index_select(0, index)
+        else:  # index_select returns its result contiguous: gather rows of (H, W, C) instead
+            images = images.permute(0, 2, 3, 1).index_select(0, index).permute(0, 3, 1, 2)
+        return images, self.labels.index_select(0, index)
+
+    def to(self, device: torch.device, memory_format: torch.memory_format) -> "Images":
+        """The same on `device` in `memory_format`."""
+        images = self.images.to(device, memory_format=memory_format)
+        return Images(images, self.labels.to(device), self.classes)
+
+
+def load(spec: Data, seed: int) -> tuple[Images, Images, datasets.Dataset]:
+    """Training images, test images and the whole data set of `spec`, for a run with `seed`."""
+    whole = datasets.load(spec.name, size=spec.size, classes=spec.classes)
+    classes = len(whole.class_names)
+    subset_seed = seed if spec.subset_seed is None else spec.subset_seed
+    train = subset(whole.train_labels, classes, spec.per_class, "train", subset_seed)
+    test = subset(whole.test_labels, classes, spec.test_per_class, "test", 0)
+    return (
+        _images(whole.train_images, whole.train_labels, train, classes, spec),
+        _images(whole.test_images, whole.test_labels, test, classes, spec),
+        whole,
+    )
+
+
+def subset(labels: np.ndarray, classes: int, per_class: int | None, split: str, seed: int) -> np.ndarray:
+    """Sorted positions of `per_class` images of each class, drawn at random; all for None.
+
+    The first k of a permutation per class, so a smaller subset lies inside a larger one. Raises
+    DataError where a class has too few images.
+    """
+    if per_class is None:
+        return np.arange(len(labels))
+    chosen = []
+    for label in range(classes):
+        positions = np.flatnonzero(labels == label)
+        if len(positions) < per_class:
+            raise datasets.DataError(
+                f"per_class: {per_class}: class {label} of the {split} split has only {len(positions)} images"
+            )
+        chosen.append(stream(seed, f"subset/{split}/{label}").permutation(positions)[:per_class])
+    return np.sort(np.concatenate(chosen))
+
+
+def _images(pixels: np.ndarray, labels: np.ndarray, index: np.ndarray, classes: int, spec: Data) -> Images:
+    images = torch.from_numpy(np.ascontiguousarray(pixels[index])).permute(0, 3, 1, 2)
+    return Images(normalise(images, spec.mean, spec.std), torch.from_numpy(np.asarray(labels[index])).long(), classes)
+
+
+def normalise(images: Tensor, mean: tuple[float, ...] | None, std: tuple[float, ...] | None) -> Tensor:
+    """(x / 255 - mean) / std per channel, of uint8 images (N, C, H, W), as float32."""
+    channels = images.shape[1]
+    for name, values in (("mean", mean), ("std", std)):
+        if values is not None and len(values) != channels:
+            raise datasets.DataError(f"{name}: {list(values)}: the images have {channels} channels")
+    result = images.float().div_(255)
+    if mean is not None:
+        result.sub_(torch.tensor(mean).view(-1, 1, 1))
+    if std is not None:
+        result.div_(torch.tensor(std).view(-1, 1, 1))
+    return result

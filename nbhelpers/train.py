@@ -1,0 +1,195 @@
+"""The training loop: what every study runs, and what `nb.fit` runs in a cell."""
+
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nbhelpers.run import Recipe
+from nbhelpers.streams import seed_of, stream
+from nbhelpers.tensors import Images
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Mean cross-entropy in nats, accuracy in per cent, and for each image 1 where it is classified rightly."""
+
+    loss: float
+    accuracy: float
+    correct: np.ndarray
+
+
+def fit(
+    model: nn.Module,
+    train: Images,
+    test: Images | None = None,
+    recipe: Recipe | None = None,
+    *,
+    seed: int = 0,
+    device: str | torch.device = "cpu",
+    on_epoch: Callable[[dict[str, Any]], None] | None = None,
+    **settings: Any,
+) -> list[dict[str, Any]]:
+    """Train `model` in place; return a row per epoch: train_loss (mean cross-entropy in nats),
+    train_accuracy (per cent, counted while training), lr, seconds (CPU time; wall time on a GPU), and
+    test_loss and test_accuracy where the recipe evaluates every epoch.
+
+    `settings` are the fields of a Recipe, for use without one: ``fit(net, train, epochs=3, lr=0.1,
+    batch_size=64)``. Training stops after an epoch whose loss is not finite. The batches of an epoch
+    depend on `seed` and the epoch alone.
+    """
+    recipe = recipe or Recipe(**settings)
+    device = torch.device(device)
+    memory_format = layout(model)
+    model.to(device, memory_format=memory_format)
+    train = train.to(device, memory_format)
+    test = test.to(device, memory_format) if test is not None else None
+    optimizer = make_optimizer(model, recipe)
+    scaler = torch.amp.GradScaler(device.type, enabled=recipe.precision == "fp16")
+    history: list[dict[str, Any]] = []
+    for epoch in range(min(recipe.epochs, recipe.stop_after or recipe.epochs)):
+        started = clock(device)
+        lr = recipe.learning_rate(epoch)
+        for group in optimizer.param_groups:
+            group["lr"] = lr
+        loss, accuracy = train_epoch(model, train, optimizer, scaler, recipe, seed, epoch)
+        row = {"epoch": epoch + 1, "train_loss": loss, "train_accuracy": accuracy, "lr": lr}
+        row["seconds"] = round(clock(device) - started, 3)
+        if test is not None and recipe.evaluate == "epoch":
+            result = evaluate(model, test, recipe.test_batch_size)
+            row |= {"test_loss": result.loss, "test_accuracy": result.accuracy}
+        history.append(row)
+        if on_epoch:
+            on_epoch(row)
+        if not np.isfinite(loss):
+            break
+    return history
+
+
+def train_epoch(
+    model: nn.Module,
+    train: Images,
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+    recipe: Recipe,
+    seed: int,
+    epoch: int,
+) -> tuple[float, float]:
+    """One pass over the training images; mean loss and accuracy in per cent, both counted on the way."""
+    model.train()
+    device, size, n = train.labels.device, recipe.batch_size, len(train)
+    torch.manual_seed(seed_of(seed, f"dropout/{epoch}"))
+    order = torch.from_numpy(stream(seed, f"order/{epoch}").permutation(n)).to(device)
+    loss_sum = torch.zeros((), dtype=torch.float64, device=device)
+    hits = torch.zeros((), dtype=torch.int64, device=device)
+    for start in range(0, n, size):
+        x, y = train.batch(order[start : start + size])
+        optimizer.zero_grad(set_to_none=True)
+        with autocast(recipe.precision, device):
+            logits = model(x)
+            loss = F.cross_entropy(logits, y)
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        # Summed where they are: reading a number back would make a GPU wait at every step.
+        loss_sum += loss.detach() * len(y)
+        hits += (logits.detach().argmax(1) == y).sum()
+    return loss_sum.item() / n, 100 * hits.item() / n
+
+
+@torch.inference_mode()
+def evaluate(model: nn.Module, test: Images, batch_size: int = 256) -> Evaluation:
+    """Loss and accuracy of `model` in evaluation mode and fp32, on all images of `test` in their order."""
+    model.eval()
+    losses, correct = [], []
+    for x, y in zip(test.images.split(batch_size), test.labels.split(batch_size), strict=True):
+        logits = model(x)
+        losses.append(F.cross_entropy(logits, y, reduction="sum").double())
+        correct.append(logits.argmax(1) == y)
+    hits = torch.cat(correct).cpu().numpy().astype(np.uint8)
+    return Evaluation(
+        torch.stack(losses).sum().item() / len(test), 100 * int(hits.sum(dtype=np.int64)) / len(test), hits
+    )
+
+
+def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """The recipe's optimizer over all parameters, in torch's fused implementation."""
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(
+            model.parameters(),
+            lr=recipe.lr,
+            momentum=recipe.momentum,
+            weight_decay=recipe.weight_decay,
+            nesterov=recipe.nesterov,
+            fused=True,
+        )
+    kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
+    return kind(
+        model.parameters(),
+        lr=recipe.lr,
+        betas=recipe.betas,
+        eps=recipe.eps,
+        weight_decay=recipe.weight_decay,
+        fused=True,
+    )
+
+
+def autocast(precision: str, device: torch.device):
+    """Autocast for "bf16" and "fp16"; nothing for the others."""
+    kind = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
+    return torch.autocast(device.type, dtype=kind) if kind else nullcontext()
+
+
+def layout(model: nn.Module) -> torch.memory_format:
+    """Channels last where the model has 2-d convolutions (up to 1.45 times as fast), else contiguous."""
+    has_convolution = any(isinstance(layer, nn.Conv2d) for layer in model.modules())
+    return torch.channels_last if has_convolution else torch.contiguous_format
+
+
+def clock(device: torch.device) -> float:
+    """Seconds for measuring a run: CPU time of the process, or wall time of a GPU once it is done."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        return time.perf_counter()
+    return time.process_time()
+
+
+def summarise(model: nn.Module, shape: tuple[int, int, int]) -> list[dict[str, Any]]:
+    """A row per layer: name, type, output shape without the batch, parameters, and MACs for one image.
+
+    MACs (multiply-accumulates) are counted in convolutions and linear layers only.
+    """
+    rows: list[dict[str, Any]] = []
+
+    def note(name: str, layer: nn.Module):
+        def hook(_module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            macs = 0
+            if isinstance(layer, (nn.Conv2d, nn.Linear)):
+                macs = layer.weight.numel() * (output[0, 0].numel() if isinstance(layer, nn.Conv2d) else 1)
+            parameters = sum(p.numel() for p in layer.parameters(recurse=False))
+            rows.append(
+                {"layer": name, "type": type(layer).__name__, "output": tuple(output.shape[1:])}
+                | {"parameters": parameters, "macs": macs}
+            )
+
+        return hook
+
+    leaves = [(name, layer) for name, layer in model.named_modules() if not list(layer.children())]
+    hooks = [layer.register_forward_hook(note(name, layer)) for name, layer in leaves]
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            parameter = next(model.parameters())
+            model(torch.zeros((1, *shape), device=parameter.device))
+    finally:
+        model.train(training)
+        for hook in hooks:
+            hook.remove()
+    return rows
