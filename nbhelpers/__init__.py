@@ -23,6 +23,11 @@ _HOME = {
     "fit": "train",
     "evaluate": "train",
     "summarise": "train",
+    "paired": "contrasts",
+    "each": "contrasts",
+    "slope": "contrasts",
+    "spread": "contrasts",
+    "chance": "contrasts",
 }
 _MODULES = {"plots", "tables", "probes", "data", "stats", "claims", "train"}
 

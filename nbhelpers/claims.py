@@ -1,27 +1,10 @@
-"""Claims: contrasts in, verdicts out.
-
-A claim is one number per seed and a region fixed beforehand. Its interval inside the region: it holds; disjoint
-from the region: it fails; else it is undecided. Everything goes through two signed margins:
-
-    hold   how far the deciding end of the interval lies inside the region        holds if > 0
-    fail   how far the whole interval lies outside the region                     fails if >= 0
-
-A claim on K parts takes the least `hold` at alpha (an intersection-union test) and the largest `fail` at alpha/K
-(Bonferroni), so either kind of wrong verdict has a probability of at most alpha/2, 2.5%. To keep that promise,
-
-- a two-sided region narrower than the interval, which can be missed on either side, fails at half the alpha;
-- a part with some seeds at chance and others not is *mixed*: its values have two modes and a mean describes
-  neither, so the exact binomial interval of the share of seeds in the region must be clear of one half.
-
-What no rule can tell from 3 to 5 seeds is a mode that none of them shows: an arm that falls to chance in half of
-its seeds looks sound in 3 of 3 with a probability of 1/8 (6 of 6: 1/64).
-"""
+"""Claims: contrasts in, verdicts out. The rule that decides, and what it promises, stands in `margins`."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
@@ -29,156 +12,224 @@ import pandas as pd
 
 from nbhelpers import stats
 from nbhelpers.contrasts import Mixed, Parts, cell, chance, each, paired, slope, spread, values
+from nbhelpers.margins import Region, half_widths, margins, mixed
+from nbhelpers.verdict import Verdict
 
 __all__ = ["Mixed", "Region", "Verdict", "by_seeds", "cell", "chance", "claim"]
 __all__ += ["each", "paired", "slope", "spread", "values"]  # where the numbers of a claim come from
 
+LEAST_SEEDS = 3  # for a verdict
 MOST_SUBSETS = 1000  # of one size in `by_seeds`: all of them up to 12 seeds
-
-
-@dataclass(frozen=True)
-class Region:
-    """The open interval from `low` to `high`, in the unit of the claim; one end may be infinite."""
-
-    low: float = -math.inf
-    high: float = math.inf
-
-    def slack(self, low, high):
-        """By how much [low, high] lies inside; negative: by how much it sticks out."""
-        return np.minimum(low - self.low, self.high - high)
-
-    def distance(self, low, high):
-        """By how much [low, high] lies outside; negative: by how much it reaches in."""
-        return np.maximum(self.low - high, low - self.high)
-
-    def contains(self, low, high):
-        return self.slack(low, high) > 0
-
-    def disjoint(self, low, high):
-        return self.distance(low, high) >= 0
-
-    def __str__(self) -> str:
-        if math.isinf(self.high):
-            return f"> {self.low:g}"
-        return f"< {self.high:g}" if math.isinf(self.low) else f"{self.low:g} to {self.high:g}"
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What the seeds say about a claim: holds, fails, undecided, or interim (too few seeds for a verdict).
-
-    `estimate`, `low`, `high` are those of the `part` that decides or comes nearest to it, at the level that decides,
-    in the claim's unit; by the rule "share", the share of seeds in the region. For a `spread`: the largest
-    difference of two arms (biased upwards) and the bounds of the true one. `margin`: the least move of the region's
-    boundary that would tip the verdict. `on_these_images`: whether the error over test images would undo it. None
-    is what cannot be said: for want of seeds, of images, or of a boundary to move.
-    """
-
-    text: str
-    region: str
-    verdict: str
-    n: int
-    planned: int | None
-    estimate: float
-    low: float | None
-    high: float | None
-    margin: float | None
-    on_these_images: bool | None
-    seeds_needed: int | None
-    parts: list[dict]
-    part: str
-    rule: str
-    alpha: float
-    unit: str
-
-    @property
-    def sentence(self) -> str:
-        """One line, such as "holds: +12.3 points [10.1, 14.5], n = 6, region > 0, margin 10.1"."""
-        half = 0 if self.low is None else (self.high - self.low) / 2
-        digits = min(6, max(0, 1 - math.floor(math.log10(half)))) if half > 0 else 1  # two figures of half
-        where = f"{self.part}: " if self.part and self.rule != "spread" else ""
-        if self.verdict == "interim":
-            numbers = next(part["values"] for part in self.parts if part["label"] == self.part)
-            said = "values " + ", ".join(f"{value:.4g}" for value in numbers)
-        elif self.rule == "share":
-            said = f"{self.estimate:.0%} of seeds in the region [{self.low:.0%}, {self.high:.0%}]"
-        else:
-            said = f"{self.estimate:{'' if self.unit == '%' else '+'}.{digits}f} {self.unit}".strip()
-            said += f" [{self.low:.{digits}f}, {self.high:.{digits}f}]"
-            said += f" (± {half:.{digits}f})" if self.verdict == "undecided" else ""
-        planned = f" of {self.planned} planned" if self.verdict == "interim" and self.planned else ""
-        said = f"{where}{said}, n = {self.n}{planned}, region {self.region}"
-        said += "" if self.margin is None else f", margin {self.margin:.{digits}f}"
-        said += "" if self.seeds_needed is None else f", about {self.seeds_needed} seeds would decide"
-        return f"{self.verdict}{' on these images' if self.on_these_images else ''}: {said}"
-
-    def to_dict(self) -> dict:
-        """Plain values for JSON, with the sentence; no nan and no infinity."""
-        return asdict(self) | {"sentence": self.sentence}
 
 
 def claim(
     text: str, parts, above=None, below=None, inside=None, planned=None, looks: int = 1, alpha: float = 0.05
 ) -> Verdict:
-    """The verdict on a claim: a contrast, or each of several `parts`, lies `above`, `below` or `inside` (low, high).
+    """The verdict on a claim: a contrast, or each of several parts, lies `above`, `below` or `inside` (low, high).
 
-    A contrast of yes and no (`chance`) takes no region: it claims "yes in most seeds". `planned` seeds, a number or
-    one for each part's label, and at least 3, make a verdict; fewer leave it interim. `looks` is 2 where seeds were
-    raised after looking, which divides alpha. ValueError for a region that is missing, doubled, empty or not the
-    kind's own, for no values, for values that are not finite, and for several values of one seed.
+    A contrast of yes and no (`chance`) takes no region: it claims yes in most seeds. A verdict takes the `planned`
+    seeds (a number, or one for each part's label) and at least 3. `looks` is 2 where seeds were added after
+    looking: it divides alpha. ValueError for a region that is missing, doubled, empty or not for this contrast, for
+    no values, values that are not finite, or several values of one seed.
     """
-    if looks not in (1, 2):
-        raise ValueError(f"looks is 1, or 2 where seeds were raised once after looking, not {looks!r}")
     parts, region, name = _prepare(parts, above, below, inside)
-    alpha, count = alpha / looks, len(parts)
-    judged = [_judge(label, part, region, alpha, count) for label, part in parts.items()]
-    wanted = [planned.get(part["label"], 0) if isinstance(planned, Mapping) else planned or 0 for part in judged]
-    hold, fail = min(p["hold"] for p in judged), max(p["fail"] for p in judged)
-    verdict = "holds" if hold > 0 else "fails" if fail >= 0 else "undecided"
-    if interim := any(part["n"] < max(3, least) for part, least in zip(judged, wanted, strict=True)):
-        verdict = "interim"
-    part, low, high = _deciding(judged, hold, fail)
-    if parts.symmetric and all(p["rule"] == "mean" for p in judged) and part["n"] > 1:
-        far = max(judged, key=lambda p: abs(p["estimate"]))
-        part = far | {"estimate": abs(far["estimate"]), "rule": "spread"}
-        low = max(0.0, *(abs(p["estimate"]) - p["fail_half"] for p in judged))
-        high = max(abs(p["estimate"]) + p["half"] for p in judged)
-    margin = {"holds": hold, "fails": fail, "undecided": min(-hold, -fail)}.get(verdict)
+    alpha = _level(alpha, looks)
+    judged = [_judge(label, part, region, alpha, len(parts)) for label, part in parts.items()]
+    wanted = [int((planned.get(label) if isinstance(planned, Mapping) else planned) or 0) for label in parts]
+    verdicts = [_verdict([part], least) for part, least in zip(judged, wanted, strict=True)]
+    verdict = "interim" if "interim" in verdicts else _verdict(judged)
+    hold, fail = min(part.hold for part in judged), max(part.fail for part in judged)
+    nearest, shown, rule = _deciding(judged, wanted, verdict, parts.symmetric)
+    margin = {"holds": hold, "fails": fail, "undecided": min(-hold, -fail)}.get(verdict, math.nan)
     return Verdict(
         text=text,
         region=name,
         verdict=verdict,
-        n=min(p["n"] for p in judged),
+        n=min(part.n for part in judged),
         planned=max(wanted) or None,
-        estimate=part["estimate"],
-        low=_plain(low),
-        high=_plain(high),
-        margin=None if margin is None or part["yes_no"] else _plain(margin),
-        on_these_images=_on_these_images(verdict, judged, region, alpha),
+        estimate=shown.mean,
+        low=_plain(shown.low),
+        high=_plain(shown.high),
+        margin=None if nearest.yes_no else _plain(margin),
+        on_these_images=_on_these_images(judged, verdict, region, alpha),
         seeds_needed=_seeds_needed(judged, region, alpha) if verdict == "undecided" else None,
-        parts=[_report(p, least) for p, least in zip(judged, wanted, strict=True)],
-        part=part["label"],
-        rule=part["rule"],
-        alpha=alpha,
+        part=nearest.label,
+        rule=rule,
         unit=next(iter(parts.values())).attrs.get("unit", ""),
+        alpha=alpha,
+        parts=[
+            {"label": p.label, "verdict": said, "rule": p.rule, "n": p.n, "planned": least or None}
+            | {"estimate": p.interval.mean, "low": _plain(p.interval.low), "high": _plain(p.interval.high)}
+            | {"values": p.values.tolist()}
+            for p, said, least in zip(judged, verdicts, wanted, strict=True)
+        ],
     )
 
 
 def by_seeds(parts, above=None, below=None, inside=None, looks: int = 1, alpha: float = 0.05) -> pd.DataFrame:
-    """How a claim would have come out with fewer seeds: the share of each verdict over the subsets of k seeds.
+    """How the claim would have come out with fewer seeds: shares of the verdicts over all subsets of k seeds.
 
-    Columns k, subsets, holds, fails, undecided. One or two seeds have no interval: there the mean itself is judged, as
-    publications do. Seeds that every part has are used, all subsets up to 12 seeds, else 1000 of each size.
-    ValueError as for `claim`.
+    Columns k, subsets, holds, fails, undecided. One or two seeds have no interval: there the mean alone is judged,
+    as publications do. Seeds that every part has are used; beyond 12 seeds, 1000 random subsets of a size stand for
+    all. ValueError as for `claim`, and if the parts have no seed in common.
     """
     parts, region, _ = _prepare(parts, above, below, inside)
+    alpha = _level(alpha, looks)
     seeds = sorted(set.intersection(*(set(part["seed"]) for part in parts.values())))
-    data = [_arrays(part.set_index("seed").loc[seeds].reset_index()) for part in parts.values()]
+    if not seeds:
+        raise ValueError("the parts of the claim have no seed in common")
+    data = [_arrays(part.set_index("seed").loc[seeds]) for part in parts.values()]
     rows = []
     for k in range(1, len(seeds) + 1):
         chosen = _subsets(len(seeds), k)
-        margins = [margins_of(v[chosen], c[chosen], region, alpha / looks, len(parts), yes_no=y) for v, c, y in data]
-        holds = np.min([hold for hold, _ in margins], 0) > 0
-        fails = np.max([fail for _, fail in margins], 0) >= 0
-        rows.append((k, len(chosen), holds.mean(), fails.mean(), 1 - holds.mean() - fails.mean()))
+        judged = [margins(v[chosen], c[chosen], region, alpha, len(parts), yes_no=y) for v, c, y in data]
+        holds = np.mean(np.min([hold for hold, _ in judged], 0) > 0)
+        fails = np.mean(np.max([fail for _, fail in judged], 0) >= 0)
+        rows.append((k, len(chosen), holds, fails, max(0.0, 1 - holds - fails)))
     return pd.DataFrame(rows, columns=["k", "subsets", "holds", "fails", "undecided"])
+
+
+@dataclass(frozen=True)
+class _Judged:
+    label: str
+    values: np.ndarray
+    images: np.ndarray | None  # mean over seeds, for each test image
+    at_chance: np.ndarray
+    yes_no: bool
+    rule: str
+    interval: stats.Interval  # that decides whether the part holds
+    fail_interval: stats.Interval  # that decides whether it fails: wider where there are several parts
+    hold: float
+    fail: float
+
+    @property
+    def n(self) -> int:
+        return len(self.values)
+
+
+def _judge(label: str, part: pd.DataFrame, region: Region, alpha: float, parts: int) -> _Judged:
+    values, at_chance, yes_no = _arrays(part)
+    hold, fail = margins(values, at_chance, region, alpha, parts, yes_no=yes_no)
+    n, mean = len(values), float(values.mean())
+    rule = "share" if yes_no or mixed(at_chance) else "mean"
+    if rule == "share":
+        k = int(region.contains(values, values).sum())
+        intervals = [stats.binomial(k, n, level) for level in (alpha, alpha / parts)]
+    else:
+        halves = [float(half) for half in half_widths(values, region, alpha, parts)]
+        intervals = [stats.Interval(mean, mean - half, mean + half, n) for half in halves]
+    known = "images" in part and all(image is not None for image in part["images"])
+    images = np.mean(list(part["images"]), 0) if known else None
+    return _Judged(label, values, images, at_chance, yes_no, rule, *intervals, float(hold), float(fail))
+
+
+def _verdict(judged: list[_Judged], planned: int = 0) -> str:
+    if min(part.n for part in judged) < max(LEAST_SEEDS, planned):
+        return "interim"
+    if min(part.hold for part in judged) > 0:
+        return "holds"
+    return "fails" if max(part.fail for part in judged) >= 0 else "undecided"
+
+
+def _deciding(
+    judged: list[_Judged], wanted: list[int], verdict: str, symmetric: bool
+) -> tuple[_Judged, stats.Interval, str]:
+    """The part that decides, or comes nearest to it, with the interval to show for it and the rule it goes by."""
+    if verdict == "interim":  # the part that lacks most seeds
+        part, _ = min(zip(judged, wanted, strict=True), key=lambda pair: pair[0].n - max(LEAST_SEEDS, pair[1]))
+        return part, part.interval, part.rule
+    least, most = min(judged, key=lambda part: part.hold), max(judged, key=lambda part: part.fail)
+    if symmetric and all(part.rule == "mean" for part in judged):
+        far = max(judged, key=lambda part: abs(part.interval.mean))
+        low = max(0.0, *(abs(part.interval.mean) - part.fail_interval.half_width for part in judged))
+        high = max(abs(part.interval.mean) + part.interval.half_width for part in judged)
+        return far, stats.Interval(abs(far.interval.mean), low, high, far.n), "spread"
+    if verdict == "fails" or (verdict == "undecided" and most.fail > least.hold):
+        return most, most.fail_interval, most.rule
+    return least, least.interval, least.rule
+
+
+def _on_these_images(judged: list[_Judged], verdict: str, region: Region, alpha: float) -> bool | None:
+    if verdict not in ("holds", "fails"):
+        return False
+    if any(part.images is None and part.rule == "mean" for part in judged):
+        return None
+    again = []
+    for part in judged:
+        error = stats.image_error(part.images) if part.rule == "mean" else 0.0
+        again.append(margins(part.values, part.at_chance, region, alpha, len(judged), error, part.yes_no))
+    return bool(min(hold for hold, _ in again) <= 0 if verdict == "holds" else max(fail for _, fail in again) < 0)
+
+
+def _seeds_needed(judged: list[_Judged], region: Region, alpha: float) -> int | None:
+    """Until all parts hold, as things stand; or, where the estimate of one lies outside, until that one fails."""
+
+    def needed(part, level):
+        if part.rule == "mean":
+            return stats.seeds_needed(part.values, (region.low, region.high), level)
+        return stats.seeds_needed_share(round(part.interval.mean * part.n), part.n, level)
+
+    def outside(part):
+        centre = part.interval.mean
+        return centre < 0.5 if part.rule == "share" else region.slack(centre, centre) < 0
+
+    if out := [part for part in judged if outside(part)]:
+        return min((n for part in out if (n := needed(part, alpha / len(judged)))), default=None)
+    numbers = [needed(part, alpha) for part in judged]
+    return None if None in numbers else max(numbers)
+
+
+def _prepare(parts, above, below, inside) -> tuple[Parts, Region, str]:
+    """The parts, checked, with their region and its name."""
+    parts = Parts({"": parts}) if isinstance(parts, pd.DataFrame) else parts
+    if not parts or not isinstance(parts, Parts):
+        raise ValueError("a claim needs a contrast (values, paired, slope, chance), each(...) or spread(...)")
+    for label, part in parts.items():
+        where = f"{label}: " if label else ""
+        if part.empty:
+            raise ValueError(f"{where}no seed has a value")
+        if not np.isfinite(part["value"].to_numpy(float)).all():
+            raise ValueError(f"{where}every seed needs a finite value")
+        if (again := part["seed"].duplicated()).any():
+            seed, labels = part["seed"][again].iloc[0], list(part.columns[: list(part.columns).index("seed")])
+            raise ValueError(f"{where}seed {seed} has several values: select, or use each or slope, over {labels}")
+    given = {"above": above, "below": below, "inside": inside}
+    given = {side: bound for side, bound in given.items() if bound is not None}
+    if all(part["value"].dtype == bool for part in parts.values()):
+        if given:
+            raise ValueError("a contrast of yes and no takes no region: it claims yes in most seeds")
+        return parts, Region(low=0.5), "most seeds"
+    if len(given) != 1:
+        raise ValueError(f"a claim takes one of above, below, inside, not {' and '.join(given) or 'none'}")
+    if parts.symmetric:
+        if below is None or not below > 0:
+            raise ValueError("a claim on a spread takes below=, a positive number")
+        return parts, Region(-below, below), f"spread < {below:g}"
+    low, high = inside if inside is not None else (above, below)
+    region = Region(-math.inf if low is None else low, math.inf if high is None else high)
+    if not region.low < region.high:
+        raise ValueError(f"inside=({region.low:g}, {region.high:g}) is empty: it takes (low, high), low < high")
+    return parts, region, str(region)
+
+
+def _level(alpha: float, looks: int) -> float:
+    if looks not in (1, 2):
+        raise ValueError(f"looks is 1, or 2 where seeds were added once after looking, not {looks!r}")
+    return alpha / looks
+
+
+def _arrays(part: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Values, a code for which of the runs behind each are at chance, and whether the values are yes and no."""
+    codes = pd.factorize(part["at_chance"])[0] if "at_chance" in part else np.zeros(len(part), int)
+    return part["value"].to_numpy(float), codes, part["value"].dtype == bool
+
+
+def _subsets(n: int, k: int) -> np.ndarray:
+    if math.comb(n, k) <= MOST_SUBSETS:
+        return np.array(list(combinations(range(n), k)))
+    rows = np.tile(np.arange(n), (MOST_SUBSETS, 1))
+    return np.random.default_rng(k).permuted(rows, axis=1)[:, :k]
+
+
+def _plain(number: float) -> float | None:
+    return float(number) if math.isfinite(number) else None

@@ -50,7 +50,7 @@ def values(df: pd.DataFrame, metric: str = "test_accuracy", labels: Iterable[str
     known = df["correct"] if metric == "test_accuracy" and "correct" in df else [None] * len(df)
     frame["value"] = value
     frame["images"] = _objects(None if c is None else 100 * np.asarray(c, np.float32) for c in known)
-    frame["at_chance"] = ["01"[chance] for chance in _at_chance(df)]
+    frame["at_chance"] = np.where(_at_chance(df), "1", "0")
     frame.attrs = {"labels": labels, "unit": "%" if "accuracy" in metric else ""}
     return frame
 
@@ -98,7 +98,7 @@ def paired(df: pd.DataFrame, column: str, a, b, metric: str = "test_accuracy", l
         if not (df[column] == wanted).any():
             there = ", ".join(map(str, df[column].unique()))
             raise ValueError(f"no run has {column}={wanted}; there are {there or 'no runs'}")
-    runs = values(df, metric, dict.fromkeys([*labels, column]))
+    runs = values(df, metric, list(dict.fromkeys([*labels, column])))
     others = [label for label in labels if label != column]
     left, right = (runs[runs[column] == arm].drop(columns=column) for arm in (a, b))
     both = left.merge(right, on=[*others, "seed"], suffixes=("", "_b"))
@@ -146,7 +146,8 @@ def each(gap: pd.DataFrame, by: str | list[str]) -> Parts:
     """
     by = [by] if isinstance(by, str) else list(by)
     _need(gap[_labels(gap)], by)
-    return Parts((_name(dict(zip(by, key, strict=True))), part) for key, part in gap.groupby(by, sort=False))
+    groups = gap.groupby(by, sort=False, dropna=False)
+    return Parts((_name(dict(zip(by, key, strict=True))), part) for key, part in groups)
 
 
 def spread(df: pd.DataFrame, over: str, metric: str = "test_accuracy", labels=None) -> Parts:

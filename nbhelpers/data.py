@@ -18,47 +18,27 @@ written, from the user's cache folder. The prepared copy is not checked against 
 
 import difflib
 import hashlib
-import json
 import os
-import shutil
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from nbhelpers import published, readers
+from nbhelpers import catalogue, readers
+from nbhelpers.catalogue import SETS
 from nbhelpers.download import DataError
-from nbhelpers.published import SETS
+from nbhelpers.prepared import ARRAYS, Dataset, assemble, cached, find, fingerprint, user_cache
 from nbhelpers.readers import SPLITS
 
 __all__ = ["DataError", "Dataset", "available", "describe", "load", "names", "prepare", "root"]
 
 DRAWN = {"train": 1000, "test": 200}  # images a class of "shapes"
-_ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """Both splits of a data set, in canonical order.
-
-    Images are (N, H, W, C) uint8, labels (N,) int64 from 0 to len(class_names) - 1. Arrays are private to the
-    process (copy on write): writing to them changes neither the prepared copy nor another process.
-    """
-
-    name: str
-    train_images: np.ndarray
-    train_labels: np.ndarray
-    test_images: np.ndarray
-    test_labels: np.ndarray
-    class_names: tuple[str, ...]
-    fingerprint: str
 
 
 def root() -> Path:
     """The folder of all data: NBHELPERS_DATA, else "data" in the user's cache folder."""
-    return Path(os.environ.get("NBHELPERS_DATA") or _user_cache() / "data").expanduser().absolute()
+    return Path(os.environ.get("NBHELPERS_DATA") or user_cache() / "data").expanduser().absolute()
 
 
 def names() -> tuple[str, ...]:
@@ -88,7 +68,7 @@ def available(name: str) -> bool:
     _validate(name)
     if name.startswith("folder:"):
         return all((_folder(name) / split).is_dir() for split in SPLITS)
-    return name == "shapes" or _prepared(name) is not None or published.source(name, root()) is not None
+    return name == "shapes" or find(name, root()) is not None or catalogue.source(name, root()) is not None
 
 
 def load(name: str, size: int | None = None, classes: int | None = None, download: bool = True) -> Dataset:
@@ -100,28 +80,28 @@ def load(name: str, size: int | None = None, classes: int | None = None, downloa
     _validate(name, size, classes)
     key = _key(name, size, classes)
     if name == "shapes":
-        return _cached(name, key, lambda folder: _draw(size or 32, classes or 10))
+        return cached(name, key, root(), lambda folder: _draw(size or 32, classes or 10))
     if name.startswith("folder:"):
-        data = _cached(name, key, lambda folder: _assemble(*readers.class_folders(_folder(name), size=size)))
+        data = cached(name, key, root(), lambda folder: assemble(name, readers.class_folders(_folder(name), size=size)))
     elif key == name:
-        data = _cached(name, key, lambda folder: _assemble(*published.read(name, root(), download)))
+        data = cached(name, key, root(), lambda folder: assemble(name, catalogue.read(name, root(), download)))
     else:
-        data = _cached(name, key, lambda folder: _resize(load(name, download=download), size, folder))
+        data = cached(name, key, root(), lambda folder: _resize(load(name, download=download), size, folder))
     return _first(data, classes)
 
 
 def prepare(name: str, size: int | None = None, classes: int | None = None) -> Dataset:
     """`load`, saying on standard output where the data came from, what it is and how long it took."""
     _validate(name, size, classes)
-    start, origin = time.perf_counter(), _prepared(_key(name, size, classes))
+    start, origin = time.perf_counter(), find(_key(name, size, classes), root())
     if origin is None and name in SETS:
-        origin = _prepared(name) or published.source(name, root()) or "a download"
+        origin = find(name, root()) or catalogue.source(name, root()) or "a download"
     print(f"{name}: from {origin or ('drawing' if name == 'shapes' else _folder(name))}", flush=True)
     data = load(name, size, classes)
     n, height, width, channels = data.train_images.shape
     print(f"{name}: {n:,} training and {len(data.test_images):,} test images of {height}x{width}x{channels}, "
           f"{len(data.class_names)} classes, fingerprint {data.fingerprint}")  # fmt: skip
-    print(f"{name}: in {_prepared(_key(name, size, classes)) or 'memory only'}, {time.perf_counter() - start:.1f} s")
+    print(f"{name}: in {find(_key(name, size, classes), root()) or 'memory only'}, {time.perf_counter() - start:.1f} s")
     return data
 
 
@@ -158,13 +138,7 @@ def _first(data: Dataset, classes: int | None) -> Dataset:
     ends = [int(np.searchsorted(labels, classes)) for labels in (data.train_labels, data.test_labels)]
     train, test = ((data.train_images, data.train_labels), (data.test_images, data.test_labels))
     arrays = [array[:end] for pair, end in zip((train, test), ends, strict=True) for array in pair]
-    return Dataset(data.name, *arrays, data.class_names[:classes], _fingerprint(*arrays))
-
-
-def _user_cache() -> Path:
-    import platformdirs
-
-    return platformdirs.user_cache_path("nbhelpers")
+    return Dataset(data.name, *arrays, data.class_names[:classes], fingerprint(*arrays))
 
 
 def _folder(name: str) -> Path:
@@ -189,68 +163,6 @@ def _key(name: str, size: int | None, classes: int | None) -> str:
     return name if size in (None, SETS[name].side) else f"{name}@{size}"
 
 
-def _caches() -> tuple[Path, Path]:
-    """Folders of prepared copies; the second is the user's own for this root(), for when that is read-only."""
-    own = hashlib.sha256(str(root()).encode()).hexdigest()[:8]
-    return root() / "prepared", _user_cache() / f"prepared-{own}"
-
-
-def _prepared(key: str) -> Path | None:
-    return next((cache / key for cache in _caches() if (cache / key / "meta.json").is_file()), None)
-
-
-def _cached(name: str, key: str, build: Callable[[Path | None], Dataset]) -> Dataset:
-    """The prepared copy `key`, made by `build` if there is none, by one process at a time."""
-    from filelock import FileLock
-
-    reasons = []
-    for cache in () if _prepared(key) else _caches():
-        try:
-            cache.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(cache / f".{key}.lock").acquire()
-        except OSError as error:
-            reasons.append(str(error))
-            continue
-        with lock:
-            if not _prepared(key):
-                _write(cache, key, build)
-        break
-    if found := _prepared(key):
-        return _open(name, found)
-    if name == "shapes":
-        return build(None)  # cheap enough to draw for every process
-    raise DataError(f"{name}: no folder to prepare it in can be written ({'; '.join(reasons)}); set NBHELPERS_DATA")
-
-
-def _write(cache: Path, key: str, build: Callable[[Path | None], Dataset]) -> None:
-    """Write the prepared copy beside its place and move it there whole."""
-    partial, final = cache / f".{key}.partial", cache / key
-    try:
-        for leftover in (partial, final):
-            shutil.rmtree(leftover, ignore_errors=True)
-        partial.mkdir()
-        data = build(partial)
-        for field in _ARRAYS:
-            if not (partial / f"{field}.npy").exists():
-                np.save(partial / f"{field}.npy", getattr(data, field))
-        meta = {"fingerprint": data.fingerprint, "class_names": data.class_names}
-        (partial / "meta.json").write_text(json.dumps(meta))
-        os.replace(partial, final)
-    except OSError as error:
-        raise DataError(f"{key}: cannot be prepared in {cache} ({error})") from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def _open(name: str, folder: Path) -> Dataset:
-    try:
-        meta = json.loads((folder / "meta.json").read_text())
-        arrays = [np.load(folder / f"{field}.npy", mmap_mode="c") for field in _ARRAYS]
-        return Dataset(name, *arrays, tuple(meta["class_names"]), meta["fingerprint"])
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{name}: the prepared copy is damaged ({error}); remove {folder}") from None
-
-
 def _draw(size: int, classes: int) -> Dataset:
     from nbhelpers import shapes
 
@@ -258,27 +170,7 @@ def _draw(size: int, classes: int) -> Dataset:
         splits = {split: shapes.generate(split, DRAWN[split], classes, size, 0) for split in SPLITS}
     except ValueError as error:
         raise DataError(f"shapes: {error}") from None
-    return _assemble(splits, tuple(shapes.class_names(classes)))
-
-
-def _assemble(splits: dict[str, tuple[np.ndarray, np.ndarray]], class_names: tuple[str, ...]) -> Dataset:
-    """The data set in canonical order; images of one label with equal hashes are equal, so ties do not matter."""
-    arrays = []
-    for images, labels in (splits[split] for split in SPLITS):
-        digests = [hashlib.sha256(np.ascontiguousarray(image)).digest() for image in images]
-        order = sorted(range(len(labels)), key=lambda i: (labels[i], digests[i]))
-        arrays += [images[order], labels[order]]
-    return Dataset("", *arrays, class_names, _fingerprint(*arrays))
-
-
-def _fingerprint(*arrays: np.ndarray) -> str:
-    """16 hex digits of the sha256 over shapes, types and bytes; equal for the same arrays on any machine."""
-    digest = hashlib.sha256()
-    for array in arrays:
-        little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
-        digest.update(f"{little.shape}{little.dtype.str}".encode())
-        digest.update(little)
-    return digest.hexdigest()[:16]
+    return assemble("shapes", (splits, tuple(shapes.class_names(classes))))
 
 
 def _resize(data: Dataset, size: int, folder: Path) -> Dataset:
@@ -295,4 +187,4 @@ def _resize(data: Dataset, size: int, folder: Path) -> Dataset:
             out[i] = np.asarray(small.resize((size, size), Image.Resampling.BILINEAR)).reshape(shape[1:])
         resized[field] = out
     data = replace(data, **resized)
-    return replace(data, fingerprint=_fingerprint(*(getattr(data, field) for field in _ARRAYS)))
+    return replace(data, fingerprint=fingerprint(*(getattr(data, field) for field in ARRAYS)))

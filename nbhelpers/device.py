@@ -6,8 +6,10 @@ from pathlib import Path
 
 import torch
 
+from nbhelpers.errors import InputError
 
-class DeviceError(ValueError):
+
+class DeviceError(InputError):
     """A device or precision that this machine does not have."""
 
 

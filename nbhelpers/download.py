@@ -12,12 +12,14 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from nbhelpers.errors import InputError
+
 MIRRORS = "NBHELPERS_MIRRORS"  # comma-separated base URLs, tried before the built-in address
 TIMEOUT = 30  # seconds without a byte before a server counts as gone
 CHUNK = 1 << 18
 
 
-class DataError(ValueError):
+class DataError(InputError):
     """Data that is missing, damaged or asked for wrongly; the message is one line with the ways out."""
 
 

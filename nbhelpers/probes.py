@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from nbhelpers.errors import InputError
 from nbhelpers.run import Recipe
 from nbhelpers.tensors import Images
 from nbhelpers.train import evaluate, layout
@@ -32,10 +33,10 @@ def probe(name: str, at: tuple[str, ...] = ("initial", "final")) -> Callable[[Pr
 
 
 def check(names: tuple[str, ...]) -> None:
-    """Raise ValueError for a name that is no probe."""
+    """Raise InputError for a name that is no probe."""
     for name in names:
         if name not in _PROBES:
-            raise ValueError(f"probes: {name!r}: known are {', '.join(sorted(_PROBES))}")
+            raise InputError(f"probes: {name!r}: known are {', '.join(sorted(_PROBES))}")
 
 
 def measure(names, moment: str, model: nn.Module, train: Images, test: Images, recipe: Recipe) -> dict[str, Any]:

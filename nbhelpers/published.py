@@ -1,105 +1,78 @@
-"""The published data sets by name: where their files may lie, and what must come out of them.
+"""Published numbers: the tables of ``published.json`` as tidy rows in our labels.
 
-The sources of a set, in this order: official files, official archive, class folders NAME/{train,test}/CLASS/
-IMAGE, download. Archives are held against the published checksum; from every source the number and shape of
-the images and the class names must be the published ones, so a half-copied set is refused.
+One mapping per study says which table holds what. A row is: our labels, `value`, `unit`, `n` (the repeats behind a
+mean, 1 for a single run) and `source`.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+import json
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
 
-from nbhelpers import readers
-from nbhelpers.download import DataError, File, fault, fetch
+from nbhelpers import places
 
-_CIFAR, _S3 = "https://www.cs.toronto.edu/~kriz/", "https://ossci-datasets.s3.amazonaws.com/mnist/"
-_IDX = "t10k-labels-idx1-ubyte"  # the last of the four to be downloaded: where it is, all are
-
-
-@dataclass(frozen=True)
-class Published:
-    """A set of `classes` classes; images are (channels, side, side), `counts` of them for training and test."""
-
-    channels: int
-    side: int
-    classes: int
-    counts: tuple[int, int]
-    official: tuple[str, ...]  # places under the root, each enough for `read`
-    read: Callable[[Path], readers.Raw]
-    files: tuple[File, ...]
-    class_names: tuple[str, ...] | None = None  # None: whatever wnids the files have
+Row = dict[str, Any]
 
 
-_TINY = (
-    ("tiny-imagenet-200", "tiny-imagenet-200.zip"),
-    (File("http://cs231n.stanford.edu/tiny-imagenet-200.zip", 248100043, "90528d7ca1a48142e341f4ef8d21d0de"),),
-)
-SETS = {
-    "cifar10": Published(
-        3, 32, 10, (50000, 10000), ("cifar-10-batches-py", "cifar-10-python.tar.gz"), readers.cifar,
-        (File(_CIFAR + "cifar-10-python.tar.gz", 170498071, "c58f30108f718f92721af3b95e74349a"),), readers.CIFAR10,
+@cache
+def everything() -> dict[str, Any]:
+    """The content of ``published.json``."""
+    return json.loads((places.PACKAGE / "published.json").read_text(encoding="utf-8"))
+
+
+def table(study: str, name: str) -> list[Row]:
+    """The rows of one table as dicts by column name."""
+    found = everything()["studies"][study]["tables"][name]
+    return [dict(zip(found["columns"], row, strict=True)) for row in found["rows"]]
+
+
+def _sigmoid_accuracy() -> Iterator[Row]:
+    for row in table("sigmoid_vs_relu", "accuracy_summary"):
+        for activation in ("sigmoid", "relu"):
+            yield {"blocks": row["blocks"], "activation": activation, "value": row[f"{activation}_mean"], "n": 5}
+
+
+def _sigmoid_repeats() -> Iterator[Row]:
+    for row in table("sigmoid_vs_relu", "accuracy_by_repeat"):
+        labels = {"blocks": row["blocks"], "activation": row["activation"].lower(), "repeat": row["repeat"]}
+        yield labels | {"value": row["test_acc_pct"], "n": 1}
+
+
+def _sigmoid_gap() -> Iterator[Row]:
+    for row in table("sigmoid_vs_relu", "accuracy_summary"):
+        yield {"blocks": row["blocks"], "value": row["relu_minus_sigmoid"], "unit": "points", "n": 5}
+
+
+def _sigmoid_parameters() -> Iterator[Row]:
+    for row in table("sigmoid_vs_relu", "parameter_counts"):
+        yield {"blocks": row["blocks"], "value": row["parameters"], "unit": "parameters", "n": 1}
+
+
+SERIES: dict[str, tuple[str, dict[str, Callable[[], Iterator[Row]]]]] = {
+    "Sigmoid_vs_ReLU": (
+        "sigmoid_vs_relu",
+        {
+            "accuracy": _sigmoid_accuracy,
+            "repeats": _sigmoid_repeats,
+            "gap": _sigmoid_gap,
+            "parameters": _sigmoid_parameters,
+        },
     ),
-    "cifar100": Published(
-        3, 32, 100, (50000, 10000), ("cifar-100-python", "cifar-100-python.tar.gz"), readers.cifar,
-        (File(_CIFAR + "cifar-100-python.tar.gz", 169001437, "eb9058c3a382ffc7106e4002c42a8d85"),), readers.CIFAR100,
-    ),
-    "mnist": Published(
-        1, 28, 10, (60000, 10000),
-        (f"mnist/{_IDX}", f"mnist/{_IDX}.gz", f"MNIST/raw/{_IDX}", f"MNIST/raw/{_IDX}.gz"), readers.mnist,
-        (File(_S3 + "train-images-idx3-ubyte.gz", 9912422, "f68b3c2dcbeaaa9fbdd348bbdeb94873"),
-         File(_S3 + "train-labels-idx1-ubyte.gz", 28881, "d53e105ee54ea40749a09fcbcd1e9432"),
-         File(_S3 + "t10k-images-idx3-ubyte.gz", 1648877, "9fb629c4189551a2d022fa330f9573f3"),
-         File(_S3 + "t10k-labels-idx1-ubyte.gz", 4542, "ec29112dd5afa0611ce80d1b7f02629c")), readers.DIGITS,
-    ),
-    "tiny-imagenet": Published(
-        3, 64, 200, (100000, 10000), _TINY[0], lambda path: readers.tiny_imagenet(path, 200, 500), _TINY[1]
-    ),
-    "tiny-imagenet-72": Published(
-        3, 64, 72, (14400, 3600), _TINY[0], lambda path: readers.tiny_imagenet(path, 72, 200), _TINY[1]
-    ),
-}  # fmt: skip
+}
 
 
-def source(name: str, root: Path) -> Path | None:
-    """The first place under `root` that has the set, or None if it must be downloaded."""
-    places = [root / place for place in SETS[name].official if (root / place).exists()]
-    folder = root / name
-    return next(iter(places), folder if all((folder / s).is_dir() for s in readers.SPLITS) else None)
+def series(study: str, name: str):
+    """The published series `name` of `study` as a DataFrame. ValueError for an unknown one, naming those there are."""
+    import pandas as pd
+
+    entry, known = SERIES.get(study, ("", {}))
+    if name not in known:
+        raise ValueError(f"published: {name!r}: {study} has {', '.join(known) or 'no published numbers'}")
+    origin = everything()["provenance"][entry]
+    source = f"{origin['repository']}, {origin.get('file') or origin['files'][0]}"
+    return pd.DataFrame([{"unit": "%", "source": source} | row for row in known[name]()])
 
 
-def read(name: str, root: Path, download: bool) -> readers.Raw:
-    """The images and labels of a set, downloaded into `root` if they are not there.
-
-    Raises DataError for what is missing (with the ways to get it), damaged, or not what was published.
-    """
-    spec, path, reason = SETS[name], source(name, root), "downloading is off"
-    if path is None and download:
-        try:
-            for file in spec.files:
-                fetch(file, (root / spec.official[0]).parent)
-            path = source(name, root)
-        except DataError as error:
-            reason = str(error)
-    if path is None:
-        raise DataError(
-            f"{name}: not under {root}, and {reason}; put {spec.official[0]} or {name}/{{train,test}}/CLASS/IMAGE "
-            f"there, set NBHELPERS_DATA to a folder that has it or NBHELPERS_MIRRORS to a server, or use 'shapes'"
-        )
-    for file in spec.files if path.is_file() else ():
-        if (archive := path.parent / file.name).exists() and (reason := fault(archive, file)):
-            raise DataError(f"{archive}: {reason}, expected {file.checksum}; remove it")
-    raw = readers.class_folders(path, spec.channels) if path == root / name else spec.read(path)
-    _check(name, path, raw)
-    return raw
-
-
-def _check(name: str, path: Path, raw: readers.Raw) -> None:
-    spec, (splits, names) = SETS[name], raw
-    odd = sorted(set(names) ^ set(spec.class_names or names))[:5]
-    if odd or len(names) != spec.classes:
-        hint = f", differing in {', '.join(odd)}" if odd else ""
-        raise DataError(f"{path}: {name} has {spec.classes} classes, here are {len(names)}{hint}")
-    for split, count in zip(readers.SPLITS, spec.counts, strict=True):
-        expected, shape = (count, spec.side, spec.side, spec.channels), splits[split][0].shape
-        if shape != expected:
-            raise DataError(f"{path}: {split} images are {shape}, published {expected}; complete it or use folder:PATH")
+def origin(study: str) -> dict[str, Any]:
+    """Where the description and the notebook of `study` were published: repository, file, author, date."""
+    return everything()["provenance"][SERIES[study][0]]

@@ -48,6 +48,14 @@ def unpack(packed: str, count: int) -> np.ndarray:
     return np.unpackbits(np.frombuffer(base64.b64decode(packed), dtype=np.uint8), count=count)
 
 
+def read_plan(folder: Path) -> list[dict[str, Any]]:
+    """The planned runs (key, seed, labels, predicted_seconds) of the set in `folder`; empty without a sound plan."""
+    try:
+        return json.loads((Path(folder) / "plan.json").read_text(encoding="utf-8"))["runs"]
+    except (FileNotFoundError, json.JSONDecodeError, KeyError, TypeError):
+        return []
+
+
 class Store:
     """The records of one set of one study: ``FOLDER/runs/KEY.json``, written by one driver process."""
 

@@ -6,8 +6,9 @@ import math
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from nbhelpers.errors import InputError
 from nbhelpers.models import Model
 from nbhelpers.spec import Count, NonNegative, Positive, Share, Spec, arguments, named, one_line
 
@@ -89,14 +90,14 @@ class Run(Spec):
     model: Model
     recipe: Recipe
     seed: Annotated[int, Field(ge=0)]
-    labels: Annotated[dict[str, Any], AfterValidator(dict)] = {}
+    labels: dict[str, Any] = Field(default_factory=dict)
     probes: tuple[str, ...] = ()
 
     def __init__(self, **fields: Any):
         try:
             super().__init__(**fields)
         except ValidationError as error:
-            raise ValueError(one_line(error)) from None
+            raise InputError(one_line(error)) from None
 
     def canonical(self) -> dict[str, Any]:
         everything = super().canonical()

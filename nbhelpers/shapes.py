@@ -9,7 +9,7 @@ Pixels are the same bit for bit on every machine: the random stream is the froze
 arithmetic keeps to float64 operations that IEEE 754 rounds exactly (+ - * / sqrt, comparisons).
 """
 
-import hashlib
+from hashlib import sha256
 from math import inf, sqrt
 
 import numpy as np
@@ -37,7 +37,7 @@ def _wave(x, period):
 
 
 def _polygon(x, y, cosines, apothem, pointed=False):
-    """Distance to a polygon from the cosines of its edge normals; `pointed` extends its edges to a star."""
+    """Distance to a polygon with these cosines of edge normals; `pointed` adds its points, to make a star."""
     first = second = -inf
     for cosine in cosines:
         sine = sqrt(1 - cosine * cosine)
@@ -45,7 +45,6 @@ def _polygon(x, y, cosines, apothem, pointed=False):
             edge = x * cosine + y * normal_y
             second = np.maximum(second, np.minimum(first, edge))
             first = np.maximum(first, edge)
-    # A star is where no more than one edge of its inner polygon has been crossed.
     return (second if pointed else first) - apothem
 
 
@@ -127,34 +126,30 @@ def _render(label, numbers, noise, size):
     *knots, numbers = np.split(numbers, np.cumsum([k * k for k in _KNOTS]), axis=1)
     columns = iter(numbers.T[:, :, None, None, None])
     x = (np.arange(size) + 0.5) / size
-    y = x[:, None]
 
     def draw(low, high):
         return low + (high - low) * next(columns)
 
-    def frame(unit, margin):
-        """Coordinates in this unit, turned at random, from a centre at least this margin inside the picture."""
-        u, v = draw(-1, 1), draw(-1, 1)
-        scale = unit * (_length(u, v) + 1e-9)
-        u, v = u / scale, v / scale
-        dx, dy = x - margin - draw(0, 1) * (1 - 2 * margin), y - margin - draw(0, 1) * (1 - 2 * margin)
-        return dx * u + dy * v, dy * u - dx * v
+    def frame(low, high, margin):
+        """A random frame, its centre so many units inside the picture: the coordinates and the unit."""
+        unit, u, v = draw(low, high), draw(-1, 1), draw(-1, 1)
+        norm, inset = unit * (_length(u, v) + 1e-9), unit * margin
+        dx = (x - inset - draw(0, 1) * (1 - 2 * inset)) / norm
+        dy = (x[:, None] - inset - draw(0, 1) * (1 - 2 * inset)) / norm
+        return dx * u + dy * v, dy * u - dx * v, unit
 
     def cover(distance, unit):
-        """Share of every pixel that lies inside an edge."""
-        return np.clip(0.5 - distance * (unit * size), 0, 1)
+        return np.clip(0.5 - distance * (unit * size), 0, 1)  # the share of a pixel inside, for a soft edge
 
     def clutter(picture):
-        unit = draw(0.02, 0.065)
-        px, py = frame(unit, 0)
+        px, py, unit = frame(0.02, 0.065, 0)
         stick = _length(np.maximum(np.abs(px) - draw(0, 4), 0), py) - 1
         return picture + cover(stick, unit) * (_colour(draw(0, 1), draw(0.2, 0.8), draw(0.2, 1)) - picture)
-
-    light, hue = draw(0, 1) < 0.5, draw(0, 1)
 
     def shade(turn, saturation, on_light, on_dark):
         return _colour(hue + draw(*turn), draw(*saturation), np.where(light, draw(*on_light), draw(*on_dark)))
 
+    hue, light = draw(0, 1), draw(0, 1) < 0.5
     far = shade((-0.1, 0.1), (0.1, 0.45), (0.65, 0.85), (0.22, 0.4))
     near = shade((-0.1, 0.1), (0.1, 0.45), (0.8, 1), (0.1, 0.25))
     body = shade((0.2, 0.5), (0.5, 0.9), (0.25, 0.55), (0.75, 1))
@@ -163,19 +158,17 @@ def _render(label, numbers, noise, size):
     broad, fine = [_clouds(k, size) for k in knots]
     clouds = broad + draw(0.1, 0.5) * (fine - broad)
     if ground != "solid":
-        unit = draw(0.35, 0.5)
-        px, py = frame(unit, 0.3)
+        px, py, unit = frame(0.35, 0.5, 0.7)
         pattern = cover(_FILLS[ground](px, py, _SHAPES["square"](px, py)), unit)
         clouds = pattern + 0.35 * (clouds - pattern)
     picture = clutter(clutter(far + clouds * (near - far)))
 
-    unit = draw(0.24, 0.38)
-    px, py = frame(unit, unit)
+    px, py, unit = frame(0.24, 0.38, 1)
     distance = _SHAPES[shape](px, py)
     colour = body + cover(_FILLS[fill](px, py, distance), unit) * (trim - body)
     picture = clutter(picture + cover(distance, unit) * (colour - picture))
-    picture = picture + draw(0.02, 0.14) * (noise - 0.5)
-    return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8).transpose(0, 2, 3, 1)
+    pixels = np.clip(picture + draw(0.02, 0.14) * (noise - 0.5), 0, 1) * 255 + 0.5
+    return pixels.astype(np.uint8).transpose(0, 2, 3, 1)
 
 
 def generate(split, per_class, classes=10, size=32, seed=0):
@@ -183,7 +176,7 @@ def generate(split, per_class, classes=10, size=32, seed=0):
 
     Images are RGB, `size` pixels a side, ordered by label. The first images of a class are the same whatever
     `per_class` and `classes`, so smaller sets nest in larger ones. The values of `split`, "train" and "test",
-    give independent pictures, and so does every `seed`.
+    and of `seed` each give pictures of their own.
 
     Raises ValueError for any other `split`, `per_class` below 1, `classes` outside 2 to MAX_CLASSES, `size`
     below 8, or a negative `seed`.
@@ -191,15 +184,13 @@ def generate(split, per_class, classes=10, size=32, seed=0):
     if split not in ("train", "test"):
         raise ValueError(f"split is {split!r}: expected 'train' or 'test'")
     per_class, seed = _check("per_class", per_class, 1), _check("seed", seed, 0)
-    classes, size = _check("classes", classes, 2, MAX_CLASSES), _check("size", size, 8)
+    size, classes = _check("size", size, 8), _check("classes", classes, 2, MAX_CLASSES)
     images = np.empty((classes, per_class, size, size, 3), np.uint8)
     step = max(1, _CHUNK_PIXELS // size**2)
     for label in range(classes):
-        # A stream fills images in order, so that none depends on how many follow; noise has its own, for the
-        # scenes to be the same at every size.
-        keys = [f"shapes/{seed}/{split}/{label}/{name}".encode() for name in ("scene", "noise")]
-        seeds = [np.frombuffer(hashlib.sha256(key).digest(), "<u4") for key in keys]
-        scenes, noises = map(np.random.RandomState, seeds)
+        # Drawn in order, so no image depends on how many follow; noise apart, so scenes ignore the size.
+        digests = [sha256(f"{seed}/{split}/{label}/{name}".encode()).digest() for name in ("scene", "noise")]
+        scenes, noises = [np.random.RandomState(np.frombuffer(digest, "<u4")) for digest in digests]
         for start in range(0, per_class, step):
             count = min(step, per_class - start)
             numbers = scenes.random_sample((count, _COLUMNS))

@@ -103,13 +103,37 @@ def one_line(error: ValidationError) -> str:
     """A ValidationError as one line: field, value, what is allowed."""
     first = error.errors()[0]
     field = ".".join(str(part) for part in first["loc"] if not str(part).startswith("function-"))
-    if first["type"] == "extra_forbidden":
-        return f"{field}: no such field"
-    if first["type"] == "missing":
-        return f"{field}: is missing"
-    message = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ").rstrip(".")
-    message = message.replace("a valid integer, unable to parse string as an integer", "a whole number")
-    message = message.replace("a valid number, unable to parse string as a number", "a number")
-    value = "" if first["type"] == "value_error" and first["loc"] == () else f"{first['input']!r}: "
-    start = "" if first["type"] == "value_error" else "must be "
-    return f"{field}: {value}{start}{message}" if field else message
+    shown = "" if first["type"] in ("missing", "extra_forbidden") or not field else f" {first['input']!r}:"
+    return f"{field}:{shown} {reason(first)}" if field else reason(first)
+
+
+REASONS = {
+    "greater_than_equal": "must be at least {ge:g}",
+    "greater_than": "must be above {gt:g}",
+    "less_than_equal": "must be at most {le:g}",
+    "less_than": "must be below {lt:g}",
+    "finite_number": "must be finite",
+    "literal_error": "must be {expected}",
+    "too_short": "needs at least {min_length} value(s)",
+    "too_long": "takes at most {max_length} value(s)",
+    "string_too_short": "must not be empty",
+    "string_type": "must be text",
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+    "list_type": "must be a list",
+    "tuple_type": "must be a list",
+    "missing": "is missing or has too few values",
+    "extra_forbidden": "there is no such field",
+}
+
+
+def reason(found: Any) -> str:
+    """What is allowed, of one entry of ``ValidationError.errors()``."""
+    kind = found["type"]
+    if kind in REASONS:
+        return REASONS[kind].format(**found.get("ctx", {}))
+    if kind.startswith("int_"):
+        return "must be a whole number"
+    if kind.startswith("float_"):
+        return "must be a number"
+    return found["msg"].removeprefix("Value error, ")

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from nbhelpers.errors import InputError
 from nbhelpers.models import layers
 from nbhelpers.spec import Count, Spec
 
@@ -49,13 +50,13 @@ class ConvNet(Spec):
         return [width_in, *self.channels[:-1]] if before else list(self.channels)
 
     def check(self, shape: tuple[int, int, int], batch_size: int) -> None:
-        """Raise ValueError where the net cannot be built for images of `shape` or trained on such batches."""
+        """Raise InputError where the net cannot be built for images of `shape` or trained on such batches."""
         layers.check_norm(self.norm, self.norm_widths(shape[0]))
         size = min(shape[1:]) >> len(self.pool)
         if not size:
-            raise ValueError(f"pool: {list(self.pool)}: nothing is left of {shape[1]}x{shape[2]} pixels")
+            raise InputError(f"pool: {list(self.pool)}: nothing is left of {shape[1]}x{shape[2]} pixels")
         if layers.name_of(self.norm) == "batch" and batch_size * size * size == 1:
-            raise ValueError("batch_size: 1: BatchNorm needs more than one value per channel")
+            raise InputError("batch_size: 1: BatchNorm needs more than one value per channel")
 
     def build(self, shape: tuple[int, int, int], classes: int):
         """The net for images of `shape` (channels, height, width); its input is (N, *shape)."""

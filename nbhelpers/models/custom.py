@@ -18,7 +18,7 @@ class Custom(Spec):
 
     kind: Literal["custom"] = "custom"
     target: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")]
-    kwargs: dict[str, Any] = {}
+    kwargs: dict[str, Any] = Field(default_factory=dict)
 
     def canonical(self) -> dict[str, Any]:
         return super().canonical() | {"source": self.source()}

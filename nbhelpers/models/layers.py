@@ -5,6 +5,7 @@ This file is read when a parameter is checked, so torch is imported only to buil
 
 from typing import Any
 
+from nbhelpers.errors import InputError
 from nbhelpers.spec import arguments, named
 
 ACTIVATIONS: dict[str, dict[str, Any]] = {
@@ -56,15 +57,15 @@ def groups_of(value: str | dict, layer: int) -> int:
 
 
 def check_norm(value: str | dict, widths: list[int]) -> None:
-    """Raise ValueError where group norm does not fit layers of these `widths`."""
+    """Raise InputError where group norm does not fit layers of these `widths`."""
     if name_of(value) != "group":
         return
     groups = arguments(value, NORMS)[1]["groups"]
     if not isinstance(groups, int) and len(groups) != len(widths):
-        raise ValueError(f"groups: {list(groups)}: one number is needed for each of {len(widths)} blocks")
+        raise InputError(f"groups: {list(groups)}: one number is needed for each of {len(widths)} blocks")
     for layer, width in enumerate(widths):
         if width % groups_of(value, layer):
-            raise ValueError(f"groups: {groups_of(value, layer)}: does not divide the {width} channels of a block")
+            raise InputError(f"groups: {groups_of(value, layer)}: does not divide the {width} channels of a block")
 
 
 def norm(value: str | dict, channels: int, layer: int):

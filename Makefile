@@ -1,0 +1,31 @@
+# Each target makes .venv by itself, and does nothing about it when it is current.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+
+.PHONY: results test lint lab clean
+
+results: $(READY)  ## every notebook on its demo set, with the embedded data
+	$(BIN)/nbhelpers run --set demo
+
+test: $(READY)  ## all tests, then every notebook at smoke size
+	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -p no:cacheprovider -o filterwarnings= --nbmake notebooks
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/nbstripout --verify --keep-id --extra-keys "metadata.papermill cell.metadata.papermill metadata.language_info" notebooks/*.ipynb
+
+lab: $(READY)
+	$(BIN)/jupyter lab notebooks
+
+clean:
+	rm -rf .venv
+
+$(READY): requirements.txt pyproject.toml
+	$(PYTHON) -c "import sys; ok = (3, 11) <= sys.version_info[:2] < (3, 14); sys.exit(0 if ok else 'Python 3.11 to 3.13 is needed: make PYTHON=python3.12 ...')"
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --requirement requirements.txt
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --editable .
+	touch $@

@@ -1,0 +1,112 @@
+"""The command line. Errors are one line on stderr: exit code 2 for bad input, 1 for a run that failed."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import Any
+
+from nbhelpers import __version__
+from nbhelpers.errors import InputError, OneLine
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    options = _parser().parse_args(words)
+    try:
+        return options.command(options)
+    except OneLine as error:
+        return _fail(options, error, 2 if isinstance(error, InputError) else 1)
+    except KeyboardInterrupt:
+        print("interrupted; what is done is recorded, and the same command goes on from there", file=sys.stderr)
+        return 130
+    except OSError as error:
+        return _fail(options, error, 1)
+
+
+def _fail(options: argparse.Namespace, error: BaseException, code: int) -> int:
+    if options.debug:
+        raise error
+    print(f"nbhelpers: {error}", file=sys.stderr)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="nbhelpers", description="Reproducible deep-learning studies.")
+    parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="execute notebooks with a parameter set")
+    run.add_argument("notebook", nargs="*", help="names of studies; all where none is given")
+    run.add_argument("--set", default="demo", metavar="NAME|FILE", help="parameter set (default: demo)")
+    run.add_argument("--param", action="append", default=[], metavar="NAME=VALUE", help="change one parameter")
+    run.add_argument("--workers", type=int, metavar="N", help="processes; 0: one per CPU core")
+    run.add_argument("--results", metavar="DIR", help="results folder")
+    run.add_argument("--fresh", action="store_true", help="do recorded runs again")
+    run.add_argument("--recorded", action="store_true", help="only show what is recorded: train and download nothing")
+    run.set_defaults(command=_run)
+
+    listing = commands.add_parser("list", help="what is recorded, what is missing")
+    listing.add_argument("--results", default="", metavar="DIR", help="results folder")
+    listing.set_defaults(command=_list)
+
+    data = commands.add_parser("data", help="fetch and prepare data sets ahead of time")
+    data.add_argument("name", nargs="+", help="names of data sets, or folder:PATH")
+    data.set_defaults(command=_data)
+    return parser
+
+
+def _run(options: argparse.Namespace) -> int:
+    from nbhelpers import papermill_run, parameters
+
+    changes = dict(_param(text) for text in options.param)
+    changes |= {"workers": options.workers} if options.workers is not None else {}
+    changes |= {"results": os.path.abspath(options.results)} if options.results else {}
+    changes |= {"train": False} if options.recorded else {}
+    studies = options.notebook or parameters.studies()
+    for study in studies:  # all are checked before the first is run
+        papermill_run.notebook(study)
+        parameters.check(study, {**parameters.load(study, options.set), **changes}, parameters.load(study, "demo"))
+    made = []
+    for study in studies:
+        made.append(papermill_run.run(study, options.set, changes, fresh=options.fresh))
+    print("\nOpen:")
+    for path in made:
+        print(f"  {os.path.relpath(path)}")
+        print(f"  {os.path.relpath(path.parent)}{os.sep}*.png")
+    return 0
+
+
+def _param(text: str) -> tuple[str, Any]:
+    import yaml
+
+    from nbhelpers.parameters import Loader
+
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise InputError(f"--param: {text!r}: must be NAME=VALUE")
+    try:
+        return name, yaml.load(value, Loader)
+    except yaml.YAMLError:
+        raise InputError(f"--param: {text!r}: the value is no YAML") from None
+
+
+def _list(options: argparse.Namespace) -> int:
+    from nbhelpers import listing
+
+    print(listing.text(options.results))
+    return 0
+
+
+def _data(options: argparse.Namespace) -> int:
+    from nbhelpers import data
+
+    for name in options.name:
+        data.prepare(name)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

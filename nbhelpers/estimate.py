@@ -1,0 +1,52 @@
+"""What a run costs, before it is started: layers, multiply-accumulates and seconds."""
+
+from functools import lru_cache
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from nbhelpers import data as datasets
+from nbhelpers.models import Model
+from nbhelpers.run import Run
+
+MACS_PER_SECOND = 25e9  # of one core of a recent server CPU in these nets; measured runs correct it
+STEP, START = 0.001, 0.5  # seconds that any training step, and any run, takes
+
+
+@lru_cache(maxsize=256)
+def _layers(model: str, shape: tuple[int, int, int], classes: int) -> tuple[dict[str, Any], ...]:
+    import torch
+
+    from nbhelpers.train import summarise
+
+    spec = TypeAdapter(Model).validate_json(model)
+    with torch.device("meta"):  # shapes only: nothing is allocated or computed
+        return tuple(summarise(spec.build(shape, classes), shape))
+
+
+def layer_rows(model: Model, shape: tuple[int, int, int], classes: int) -> list[dict[str, Any]]:
+    """`train.summarise` of a model spec, without making its weights."""
+    return [dict(row) for row in _layers(model.model_dump_json(), shape, classes)]
+
+
+def macs(run: Run) -> float:
+    """Multiply-accumulates of the run: three times the net's per training image and epoch, once per test image."""
+    shape, classes = datasets.describe(run.data.name, run.data.size, run.data.classes)
+    train, test = images(run, classes)
+    recipe = run.recipe
+    epochs = min(recipe.epochs, recipe.stop_after or recipe.epochs)
+    evaluations = epochs if recipe.evaluate == "epoch" else 1
+    forward = sum(row["macs"] for row in layer_rows(run.model, shape, classes))
+    return forward * (3 * train * epochs + test * evaluations)
+
+
+def images(run: Run, classes: int) -> tuple[int, int]:
+    """How many images the run trains and tests on; what the data set has is taken as 5,000 and 1,000 a class."""
+    return (run.data.per_class or 5000) * classes, (run.data.test_per_class or 1000) * classes
+
+
+def seconds(run: Run) -> float:
+    """About how many seconds the run takes on one core."""
+    _, classes = datasets.describe(run.data.name, run.data.size, run.data.classes)
+    steps = images(run, classes)[0] / run.recipe.batch_size * run.recipe.epochs
+    return START + STEP * steps + macs(run) / MACS_PER_SECOND

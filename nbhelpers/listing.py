@@ -1,0 +1,43 @@
+"""What is recorded, what is missing, and about how long the rest takes: read from files alone."""
+
+from __future__ import annotations
+
+from nbhelpers import parameters, places, records
+
+
+def rows(results: str = "") -> list[dict[str, str]]:
+    """A row per study and parameter set: runs planned and recorded, state, and the time left on one CPU core.
+
+    The time left is the plan's prediction, corrected by what the recorded runs took.
+    """
+    found = []
+    for study in parameters.studies():
+        for name in parameters.sets(study):
+            found.append({"study": study, "set": name} | _state(study, name, results))
+    return found
+
+
+def _state(study: str, name: str, results: str) -> dict[str, str]:
+    folder = places.results(results) / study / name
+    plan = {run["key"]: run for run in records.read_plan(folder)}
+    if not plan:
+        return {"runs": "", "recorded": "", "state": "never started", "left": ""}
+    store = records.Store(folder)
+    done = {key: record for key in plan if (record := store.load(key))}
+    left = sum(run["predicted_seconds"] for key, run in plan.items() if key not in done)
+    predicted = sum(plan[key]["predicted_seconds"] for key in done)
+    pace = sum(record["provenance"]["wall_seconds"] for record in done.values()) / predicted if predicted else 1
+    state = "complete" if len(done) == len(plan) else "interim" if done else "planned"
+    return {"runs": str(len(plan)), "recorded": str(len(done)), "state": state, "left": _hours(left * pace)}
+
+
+def _hours(seconds: float) -> str:
+    return "" if not seconds else f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def text(results: str = "") -> str:
+    """The rows as a table of text."""
+    table = [["study", "set", "runs", "recorded", "state", "left (one core)"]]
+    table += [list(row.values()) for row in rows(results)]
+    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in table)

@@ -1,0 +1,105 @@
+"""Run a notebook in batch: papermill executes it, and a finished copy replaces the earlier one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from nbhelpers import parameters, places, records
+from nbhelpers.errors import InputError, RunError
+
+
+def run(study: str, set_name: str, changes: dict[str, Any], *, fresh: bool = False, out: Any = None) -> Path:
+    """Execute the notebook of `study` with a parameter set and `changes` to it; return the executed copy.
+
+    The copy is ``RESULTS/STUDY/SET/STUDY.ipynb``. While it is made it is ``STUDY.partial.ipynb``; one that failed
+    stays as ``STUDY.failed.ipynb``. fresh: recorded runs are done again. out: the stream for the lines of the cells.
+    Raises InputError for a study, set or parameter that is not allowed, RunError where the notebook failed.
+    """
+    source = notebook(study)
+    values = parameters.check(study, {**parameters.load(study, set_name), **changes}, parameters.load(study, "demo"))
+    folder = parameters.Parameters(study, values, *parameters.which(study, values)).folder
+    _check_writable(folder)
+    target = folder / f"{study}.ipynb"
+    partial, failed = (folder / f"{study}.{state}.ipynb" for state in ("partial", "failed"))
+    try:
+        node = _execute(source, partial, {"parameter_set": set_name, **changes}, fresh, out or sys.stdout)
+    except BaseException:
+        if partial.exists():
+            os.replace(partial, failed)
+        raise
+    records.write(target, _clean(node))
+    partial.unlink(missing_ok=True)
+    failed.unlink(missing_ok=True)
+    return target
+
+
+def notebook(study: str) -> Path:
+    """The notebook of `study`. InputError where there is none."""
+    found = places.notebooks() / f"{study}.ipynb"
+    if not found.exists():
+        raise InputError(f"{study}: there is no such notebook{parameters.suggestion(study, parameters.studies())}")
+    return found
+
+
+def _check_writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".writable.{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise InputError(f"results: {folder}: cannot be written ({error.strerror})") from None
+
+
+def _execute(source: Path, partial: Path, values: dict[str, Any], fresh: bool, out: Any):
+    import papermill
+    from papermill.exceptions import PapermillExecutionError
+
+    environment = {"NBHELPERS_FRESH": "1" if fresh else "0", "TQDM_DISABLE": "1"}
+    root = places.root()
+    # Relative, since papermill writes the paths that it is given into the notebook.
+    with _environment(environment), contextlib.chdir(root or Path.cwd()):
+        attempts = [1, 0]
+        while True:
+            try:
+                return papermill.execute_notebook(
+                    os.path.relpath(source),
+                    os.path.relpath(partial),
+                    parameters=values,
+                    kernel_name="python3",
+                    progress_bar=False,
+                    log_output=False,
+                    stdout_file=out,
+                    coalesce_streams=True,
+                )
+            except PapermillExecutionError as error:
+                raise RunError(f"{source.stem}: {error.ename}: {error.evalue}") from error
+            except RuntimeError as error:  # jupyter_client, where a kernel did not come up
+                if "Kernel" not in str(error) or not attempts.pop():
+                    raise RunError(f"{source.stem}: {error}") from error
+
+
+@contextlib.contextmanager
+def _environment(values: dict[str, str]):
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None) if value is None else os.environ.__setitem__(name, value)
+
+
+def _clean(node: Any) -> str:
+    """The executed notebook without times and machine: executing it again from its records gives the same bytes."""
+    import nbformat
+
+    node.metadata = {"kernelspec": node.metadata["kernelspec"]}
+    for cell in node.cells:
+        cell.metadata.pop("papermill", None)
+        cell.metadata.pop("execution", None)
+    return nbformat.writes(node, indent=1).rstrip() + "\n"

@@ -1,0 +1,355 @@
+"""Study: all that a notebook touches. Parameters in; sweep, tables, figures, verdicts and a summary out."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from IPython.display import Code, Image, Markdown, clear_output, display
+
+from nbhelpers import claims, estimate, parameters, published, records, sweep, tables
+from nbhelpers import data as datasets
+from nbhelpers.errors import RunError
+from nbhelpers.models import Model
+from nbhelpers.run import VERSION, Data, Recipe, Run
+
+FIGURE_DPI = 100
+
+
+class Study:
+    """One execution of a notebook. It fixes the parameters, and everything else follows from their records.
+
+    namespace: the notebook's globals(). The values of the parameter set that it chose are written back to it.
+    Raises ParameterError, one line, for a parameter that is unknown, missing or not allowed.
+    """
+
+    def __init__(self, name: str, namespace: dict[str, Any]):
+        self.name = name
+        self.parameters = parameters.resolve(name, namespace)
+        self.values = self.parameters.values
+        namespace.update(self.values)
+        self.store = records.Store(self.parameters.folder)
+        self.seeds = self._range("seeds")
+        self.extra_seeds = self._range("extra_seeds")
+        self.verdicts: list[claims.Verdict] = []
+        self._by_seeds: dict[str, pd.DataFrame] = {}
+        self._figures: list[str] = []
+        self._runs: list[Run] = []
+        self._records: dict[str, dict[str, Any]] = {}
+        shown = " · ".join(f"{k} = {v!r}" for k, v in parameters.key_values(self.values).items())
+        print(f"{name}, parameter set {self.parameters.set_name!r}, results in {self.parameters.folder_name}/")
+        print(shown)
+
+    def _range(self, name: str) -> list[int]:
+        first = self.values.get("first_seed", 0)
+        return list(range(first, first + self.values.get(name, 0)))
+
+    def data(self) -> Data:
+        """The Data that the parameters name: dataset, images_per_class, mean, std and so on."""
+        names = {"name": "dataset", "per_class": "images_per_class", "test_per_class": "test_images_per_class"}
+        given = {field: self.values.get(names.get(field, field)) for field in Data.model_fields}
+        if given["size"] == datasets.describe(given["name"])[0][1]:  # as they are: the same run with or without it
+            given["size"] = None
+        return Data(**given | {"subset_seed": 0 if self.values.get("shared_subset") else None})
+
+    def recipe(self, **changes: Any) -> Recipe:
+        """The Recipe whose fields are the parameters of the same names, with `changes`."""
+        return Recipe(**{name: self.values[name] for name in Recipe.model_fields if name in self.values} | changes)
+
+    # ------------------------------------------------------------------ runs
+
+    def sweep(self, runs: Sequence[Run]) -> pd.DataFrame:
+        """Carry out the runs that have no record yet, and return all that are recorded, a row per run.
+
+        With `train = False` nothing is trained or downloaded; nor is it where some runs are recorded and the
+        images are not here. What is missing is said. Raises RunError when runs failed.
+        """
+        self._runs = list(runs)
+        fresh = os.environ.get("NBHELPERS_FRESH") == "1"
+        todo = sweep.missing(runs, self.store, fresh)
+        unique = len({run.key for run in runs})
+        failures = []
+        if todo and self._may_train(todo, unique - len(todo)):
+            self._write_plan()
+            failures = self._execute(todo, unique, fresh)
+            clear_output()
+        found = {run.key: self.store.load(run.key) for run in runs}
+        self._records = {key: record for key, record in found.items() if record}
+        print(f"{unique} runs, {len(self._records)} recorded" + self._missing_text())
+        frame = self.frame()
+        if self._records:
+            self._write_csv(frame)
+        if failures:
+            lines = "\n".join(f"  {_name(f.run)}: {f.reason}" for f in failures)
+            raise RunError(f"{len(failures)} of {unique} runs failed; those that are done are recorded\n{lines}")
+        if not self._records:
+            raise RunError(f"no run of {self.name} {self.parameters.folder_name} is recorded, and train is False")
+        return frame
+
+    def _may_train(self, todo: list[Run], recorded: int) -> bool:
+        if not self.values["train"]:
+            return False
+        absent = sorted({run.data.name for run in todo if not datasets.available(run.data.name)})
+        if absent and recorded:
+            print(f"The images of {', '.join(absent)} are not here: showing the {recorded} recorded runs.")
+            return False
+        for name, size, classes in {(run.data.name, run.data.size, run.data.classes) for run in todo}:
+            self._check_fingerprint(name, datasets.load(name, size=size, classes=classes).fingerprint)
+        return True
+
+    def _check_fingerprint(self, name: str, fingerprint: str) -> None:
+        for run in self._runs:
+            record = self.store.load(run.key) if run.data.name == name else None
+            if record and record["provenance"]["fingerprint"] != fingerprint:
+                raise RunError(
+                    f"{name}: these images ({fingerprint}) are not those of the recorded runs "
+                    f"({record['provenance']['fingerprint']}): run with --fresh, or on the same images"
+                )
+
+    def _execute(self, todo: list[Run], unique: int, fresh: bool) -> list[sweep.Failure]:
+        from nbhelpers import device
+
+        place = device.choose(self.values["device"])
+        for run in todo:
+            _check(run, place)
+        workers = min(self.values["workers"] or sweep.default_workers(self.values["device"]), len(todo))
+        predicted = sum(estimate.seconds(run) for run in todo) / workers
+        counted = f"{unique} runs, {unique - len(todo)} recorded, about {_duration(predicted * self._pace())}"
+        print(f"{counted}; device: {device.describe(place)}, workers: {workers}", flush=True)
+        if reason := device.unusable_gpu():
+            print(reason, flush=True)
+        failures, started, written = [], time.monotonic(), 0.0
+        outcomes = sweep.execute(todo, self.store, workers=workers, device=self.values["device"], fresh=fresh)
+        for done, (run, outcome) in enumerate(outcomes, 1):
+            spent = time.monotonic() - started
+            left = _duration(spent / done * (len(todo) - done))
+            if isinstance(outcome, sweep.Failure):
+                failures.append(outcome)
+                said = f"failed: {outcome.reason}"
+            else:
+                said = f"{outcome['final']['test_accuracy']:.2f} %" if outcome["status"] == "done" else "diverged"
+                said += f", {outcome['provenance']['wall_seconds']:.1f} s"
+            print(f"[{done:>{len(str(len(todo)))}}/{len(todo)}] {_name(run)}: {said}, {left} left", flush=True)
+            if time.monotonic() - written > 10:
+                self._records = {r.key: rec for r in self._runs if (rec := self.store.load(r.key))}
+                self._write_csv(self.frame())
+                written = time.monotonic()
+        return failures
+
+    def _pace(self) -> float:
+        """How much longer recorded runs took than was predicted; 1 where there are none."""
+        pairs = [(r["provenance"]["wall_seconds"], estimate.seconds(run)) for run in self._runs
+                 if (r := self.store.load(run.key))]  # fmt: skip
+        return sum(a for a, _ in pairs) / sum(b for _, b in pairs) if pairs else 1.0
+
+    def _missing_text(self) -> str:
+        absent = [run for run in self._runs if run.key not in self._records]
+        if not absent:
+            return ""
+        names = [_name(run) for run in absent]
+        more = f" and {len(names) - 6} more" if len(names) > 6 else ""
+        return f"; interim, without {len(names)}: " + "; ".join(names[:6]) + more
+
+    def frame(self) -> pd.DataFrame:
+        """A row per (run, labels) with a record: labels, seed, then what the record holds."""
+        return tables.runs([(run.key, run.labels, run.seed) for run in self._runs], self._records)
+
+    def recorded(self, set_name: str) -> pd.DataFrame:
+        """The recorded runs of another parameter set of this study; empty where there are none."""
+        folder = self.store.folder.parent / set_name
+        plan, store = records.read_plan(folder), records.Store(folder)
+        found = {run["key"]: record for run in plan if (record := store.load(run["key"]))}
+        return tables.runs([(run["key"], run["labels"], run["seed"]) for run in plan], found)
+
+    # ------------------------------------------------- what the reader sees
+
+    def published(self, name: str) -> pd.DataFrame:
+        """The published series `name` of this study: our labels, value, unit, n, source."""
+        return published.series(self.name, name)
+
+    def described(self) -> pd.DataFrame:
+        """Where the description and the original notebook differ, parameter by parameter."""
+        folder = parameters.places.params(self.name)
+        return tables.differences(parameters.read(folder / "described.yaml"), parameters.read(folder / "ran.yaml"))
+
+    def table(self, frame: pd.DataFrame, note: str = "") -> None:
+        """Show a table, with a line below it."""
+        display(_Table(frame))
+        if note:
+            display(Markdown(note))
+
+    def layers(self, model: Model) -> pd.DataFrame:
+        """The layers of a model for the images of this study: output, parameters and MACs, with their sums."""
+        shape, classes = datasets.describe(*(self.values.get(name) for name in ("dataset", "size", "classes")))
+        return tables.layers(estimate.layer_rows(model, shape, classes))
+
+    def source(self, function: Callable[..., Any]) -> None:
+        """Show the source of a function that the runs execute."""
+        display(Code(inspect.getsource(function), language="python"))
+
+    @property
+    def comparable(self) -> bool:
+        """Whether published numbers can be held against these: not where the images are the embedded ones."""
+        return self.values["dataset"] != "shapes"
+
+    def note(self, agreement: str = "") -> str:
+        """What a reader must know about these runs: embedded images, runs that are missing, runs that diverged."""
+        notes = [agreement] if self.comparable else ["Embedded images: a demonstration of the method, not a result."]
+        if absent := len({run.key for run in self._runs}) - len(self._records):
+            notes.append(f"Interim: {absent} planned runs are not recorded yet.")
+        if diverged := sum(record["status"] == "diverged" for record in self._records.values()):
+            notes.append(f"{diverged} runs diverged.")
+        return " ".join(notes)
+
+    def figure(self, name: str, function: Callable[..., Any], *args: Any, pixels: bool = False, **options: Any) -> None:
+        """Draw a figure with `function`, keep it as ``NAME.png`` in the results folder, and show that file.
+
+        pixels: the figure is made from images, so where they are not here the kept file is shown.
+        """
+        path = self.store.folder / f"{name}.png"
+        if not (pixels and path.exists() and not self._images_here()):
+            figure = function(*args, **options)
+            records.write(path, _png(figure))
+        self._figures.append(path.name)
+        display(Image(data=path.read_bytes(), alt=f"{self.name}: {name.replace('_', ' ')}"))
+
+    def _images_here(self) -> bool:
+        return datasets.available(self.values["dataset"])
+
+    # ---------------------------------------------------------------- claims
+
+    def claim(self, text: str, parts: Any, planned: int | Mapping | None = None, **region: Any) -> None:
+        """Judge a claim: see `claims.claim`. planned: the seeds that the verdict waits for, `seeds` if not given."""
+        verdict = claims.claim(text, parts, planned=len(self.seeds) if planned is None else planned, **region)
+        self.verdicts.append(verdict)
+        self._by_seeds[text] = claims.by_seeds(parts, **region)
+        display(Markdown(f"**{text}** — {verdict.sentence}"))
+
+    def by_seeds(self) -> dict[str, pd.DataFrame]:
+        """Claim -> how it would have come out with fewer seeds."""
+        return self._by_seeds
+
+    def reversals(self) -> str:
+        """How often a single seed would have published the opposite of the verdict, as a sentence."""
+        opposite = {"holds": "fails", "fails": "holds"}
+        shares = [self._by_seeds[v.text].iloc[0][opposite[v.verdict]] for v in self.verdicts if v.verdict in opposite]
+        if not shares:
+            return "No claim is decided yet"
+        return (f"One seed alone would have said the opposite in {100 * sum(shares) / len(shares):.0f}% of cases "
+                f"({len(shares)} decided claims)")  # fmt: skip
+
+    def devices(self) -> pd.DataFrame:
+        """How many runs were recorded on which hardware, with which torch, at which commit."""
+        return tables.devices(self.frame())
+
+    def finish(self) -> None:
+        """Write ``summary.json`` and show all verdicts in one table."""
+        made = [record["provenance"] for record in self._records.values()]
+        unique = {run.key: run for run in self._runs}
+        summary = {
+            "study": self.name,
+            "set": self.parameters.set_name,
+            "folder": self.parameters.folder_name,
+            "version": VERSION,
+            "parameters": parameters.key_values(self.values),
+            "runs": {"planned": len(unique), "recorded": len(self._records)},
+            "status": dict(Counter(record["status"] for record in self._records.values())),
+            "records": records_hash(self._records.values()),
+            "verdicts": [verdict.to_dict() for verdict in self.verdicts],
+            "figures": self._figures,
+            "hardware": dict(sorted(Counter(p["hardware"] for p in made).items())),
+            "torch": sorted({p["versions"]["torch"] for p in made}),
+            "finished": max((p["finished"] for p in made), default=""),
+            "commits": sorted({p["commit"] for p in made} - {""}),
+        }
+        records.write(self.store.folder / "summary.json", records.dump(summary))
+        self.table(tables.verdicts(self.verdicts), expected_errors(self.verdicts))
+
+    # ----------------------------------------------------------------- files
+
+    def _write_plan(self) -> None:
+        """Keys, labels and seeds of all runs, so that what is missing is known; kept while they are the same."""
+        planned = [{"key": run.key, "seed": run.seed, "labels": run.labels} for run in self._runs]
+        written = [{k: run[k] for k in ("key", "seed", "labels")} for run in records.read_plan(self.store.folder)]
+        if written == parameters.plain(planned):
+            return
+        for entry, run in zip(planned, self._runs, strict=True):
+            entry["predicted_seconds"] = round(estimate.seconds(run), 1)
+        lines = ",\n".join(json.dumps(entry, ensure_ascii=False) for entry in planned)
+        head = {"study": self.name, "set": self.parameters.set_name, "seeds": len(self.seeds), "looks": 1}
+        records.write(self.store.folder / "plan.json", json.dumps(head)[:-1] + ', "runs": [\n' + lines + "\n]}\n")
+
+    def _write_csv(self, frame: pd.DataFrame) -> None:
+        labels = frame.attrs["labels"]
+        columns = ["key", "status", "seed", *labels, "parameters", "epochs", "train_loss", "train_accuracy"]
+        columns += ["test_accuracy", "seconds", "device"]
+        text = frame[columns].to_csv(index=False, float_format="%.6g", lineterminator="\n")
+        records.write(self.store.folder / "runs.csv", text)
+
+
+class _Table:
+    """A DataFrame as a plain HTML table (and as text), without the index and without generated ids."""
+
+    def __init__(self, frame: pd.DataFrame):
+        self.frame = frame
+
+    def _repr_html_(self) -> str:
+        return self.frame.to_html(index=False, border=0, na_rep="", justify="left")
+
+    def __repr__(self) -> str:
+        return self.frame.to_string(index=False, na_rep="")
+
+
+def expected_errors(verdicts: Sequence[claims.Verdict]) -> str:
+    """How many wrong verdicts are to be expected at most."""
+    decided = [verdict for verdict in verdicts if verdict.verdict in ("holds", "fails")]
+    wrong = sum(verdict.alpha / 2 for verdict in decided)
+    return (f"{len(verdicts)} claims, {len(decided)} decided; at most {wrong:.3g} wrong verdicts are to be expected. "
+            "The regions were fixed knowing the published numbers, not ours.")  # fmt: skip
+
+
+def records_hash(found: Iterable[Mapping[str, Any]]) -> str:
+    """SHA-256 over the numbers of the records (not over times and hosts): a summary with another one is stale."""
+    kept = ("key", "status", "final", "correct")
+    lines = sorted(json.dumps([record[name] for name in kept], sort_keys=True) for record in found)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def _check(run: Run, place) -> None:
+    """Raise InputError for what cannot work on the device `place`, before anything is trained."""
+    from nbhelpers import device, probes
+
+    probes.check(run.probes)
+    device.check_precision(run.recipe.precision, place)
+    if hasattr(run.model, "check"):
+        shape, _ = datasets.describe(run.data.name, run.data.size, run.data.classes)
+        run.model.check(shape, run.recipe.batch_size)
+
+
+def _png(figure) -> bytes:
+    import io
+
+    import matplotlib.pyplot as plt
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=FIGURE_DPI, metadata={"Software": None})
+    plt.close(figure)
+    return buffer.getvalue()
+
+
+def _name(run: Run) -> str:
+    labels = ", ".join(f"{name} {value}" for name, value in run.labels.items())
+    return f"{labels}, seed {run.seed}" if labels else f"seed {run.seed}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,181 @@
+"""Tables: DataFrames of runs in, DataFrames of text for a reader out."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from nbhelpers import contrasts, records, stats
+
+ACCURACY = "test_accuracy"
+
+
+def runs(planned: Sequence[tuple[str, Mapping[str, Any], int]], found: Mapping[str, dict]) -> pd.DataFrame:
+    """A row per planned (key, labels, seed) with a record in `found`: labels, seed, then what the record holds.
+
+    Accuracies are in per cent, losses in nats, `seconds` those of training; `correct` is an array with a 0 or 1 per
+    test image, `history` a row per epoch, `probes` as recorded.
+    """
+    labels = list(dict.fromkeys(name for _, own, _ in planned for name in own))
+    rows = []
+    for key, own, seed in planned:
+        if record := found.get(key):
+            made, final = record["provenance"], record["final"]
+            row = {name: own.get(name) for name in labels} | {"seed": seed}
+            row |= {name: float(v) if isinstance(v, str) else v for name, v in final.items()}
+            row |= {"seconds": sum(float(epoch["seconds"]) for epoch in record["history"]), "key": key}
+            row |= {name: record[name] for name in ("status", "history", "probes")}
+            row |= {name: made[name] for name in ("device", "hardware", "commit")}
+            row |= {"torch": made["versions"]["torch"], "finished": made["finished"][:10]}
+            rows.append(row | {"correct": records.unpack(record["correct"], final["test_images"])})
+    frame = pd.DataFrame(rows)
+    frame.attrs["labels"] = labels
+    return frame
+
+
+def results(
+    df: pd.DataFrame,
+    rows: Sequence[str],
+    value: str = ACCURACY,
+    published: pd.DataFrame | None = None,
+    repeats: pd.DataFrame | None = None,
+    compare: bool = True,
+) -> pd.DataFrame:
+    """A row per arm: n, mean, 95% interval, parameters, training seconds; the published value where there is one.
+
+    df: runs. rows: the label columns that name an arm. published: tidy rows with the same labels, `value` and `n`;
+    repeats: the published single runs behind them. "inside ± h" says that the published value lies within h of our
+    mean, where a further run of ours would with 95% (mean ± t·sd·sqrt(1 + 1/n)). compare=False, where the images differ, leaves that out.
+    """
+    made = []
+    for labels, arm in df.groupby(list(rows), sort=False, dropna=False):
+        row = dict(zip(rows, labels, strict=True)) | {"n": len(arm)}
+        ours = contrasts.cell(arm, value, labels=list(rows))
+        if isinstance(ours, contrasts.Mixed):
+            row |= {"mean": str(ours), "95% interval": ""}
+        else:
+            row |= {"mean": f"{ours.mean:.2f}", "95% interval": _ends(ours)}
+        if published is not None:
+            row |= _published(dict(zip(rows, labels, strict=True)), arm[value] if compare else (), published, repeats)
+        row["parameters"] = f"{int(arm['parameters'].iloc[0]):,}"
+        row["seconds"] = f"{arm['seconds'].median():.1f}"
+        made.append(row)
+    return pd.DataFrame(made).rename(columns={"mean": f"{value.replace('_', ' ')}, mean", "seconds": "seconds, median"})
+
+
+def _ends(interval: stats.Interval) -> str:
+    return "" if interval.n < 2 else f"{interval.low:.2f} to {interval.high:.2f}"
+
+
+def _published(labels: dict, values: Sequence[float], published: pd.DataFrame, repeats: pd.DataFrame | None) -> dict:
+    theirs = _select(published, labels)
+    if theirs.empty:
+        return {"published": "", "published runs": "", "published lies": ""}
+    number, n = float(theirs["value"].iloc[0]), int(theirs["n"].iloc[0])
+    runs = "" if repeats is None else "  ".join(f"{v:g}" for v in _select(repeats, labels)["value"])
+    found = {"published": f"{number:.2f} (n = {n})", "published runs": runs, "published lies": ""}
+    if len(values) >= 2:
+        ours = stats.prediction(values)
+        found["published lies"] = f"{'inside' if number in ours else 'outside'} ± {ours.half_width:.1f}"
+    return found
+
+
+def _select(frame: pd.DataFrame, labels: dict) -> pd.DataFrame:
+    for name, value in labels.items():
+        frame = frame[frame[name] == value]
+    return frame
+
+
+def probe(df: pd.DataFrame, name: str, moment: str = "final") -> pd.DataFrame:
+    """What a probe measured at `moment`: a row per run of `df` that has it, a column per layer or quantity."""
+    having = df[[name in measured for measured in df["probes"]]]
+    return pd.DataFrame([m[name][moment] for m in having["probes"]], index=having.index, dtype=float)
+
+
+def means(contrast: Mapping[str, pd.DataFrame], by: str) -> pd.DataFrame:
+    """A row per named contrast and value of its label `by`: mean over seeds with its 95% interval, in points, and n."""
+    rows = []
+    for name, frame in contrast.items():
+        for value, part in frame.groupby(by, sort=False):
+            ours = stats.interval(part["value"])
+            row = {"difference": name, by: value, "points": f"{ours.mean:+.2f}"}
+            rows.append(row | {"95% interval": _ends(ours), "n": ours.n})
+    return pd.DataFrame(rows)
+
+
+def side_by_side(frames: Mapping[str, pd.DataFrame], rows: Sequence[str], value: str = ACCURACY) -> pd.DataFrame:
+    """The mean of `value` with its 95% interval for the arms of several sets: a row per arm, a column per set."""
+    columns = {}
+    for name, frame in frames.items():
+        arms = frame.groupby(list(rows), sort=False) if not frame.empty else ()
+        columns[name] = pd.Series({arm: _cell(contrasts.cell(own, value, labels=list(rows))) for arm, own in arms})
+    recorded = {name: column for name, column in columns.items() if len(column)}
+    table = pd.concat(recorded, axis=1, join="inner") if recorded else pd.DataFrame(columns=list(rows))
+    return table.rename_axis(list(rows)).reset_index() if recorded else table
+
+
+def _cell(ours: stats.Interval | contrasts.Mixed) -> str:
+    if isinstance(ours, contrasts.Mixed):
+        return str(ours)
+    return (
+        f"{ours.mean:.2f} [{ours.low:.2f}, {ours.high:.2f}], n = {ours.n}" if ours.n > 1 else f"{ours.mean:.2f}, n = 1"
+    )
+
+
+def published(frame: pd.DataFrame, row: str, column: str) -> pd.DataFrame:
+    """A published series as a grid: a row per value of `row`, a column per value of `column`."""
+    return frame.pivot(index=row, columns=column, values="value").reset_index().rename_axis(columns=None)
+
+
+def agreement(df: pd.DataFrame, rows: Sequence[str], published: pd.DataFrame, value: str = ACCURACY) -> str:
+    """How many published values lie in our prediction intervals, of those that could be compared, as a sentence."""
+    inside = [
+        stats.inside(float(theirs["value"].iloc[0]), arm[value])
+        for labels, arm in df.groupby(list(rows), sort=False, dropna=False)
+        if not (theirs := _select(published, dict(zip(rows, labels, strict=True)))).empty
+    ]
+    compared = [answer for answer in inside if answer is not None]
+    return f"{sum(compared)} of {len(compared)} published values lie in our 95% prediction intervals."
+
+
+def layers(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """The rows of `train.summarise` as text, with the sums of parameters and MACs."""
+    frame = pd.DataFrame(rows)
+    total = {"layer": "sum", "type": "", "output": "", "parameters": frame.parameters.sum(), "macs": frame.macs.sum()}
+    frame = pd.concat([frame, pd.DataFrame([total])], ignore_index=True)
+    frame["output"] = ["×".join(map(str, o)) if o else "" for o in frame["output"]]
+    return frame.assign(parameters=frame.parameters.map("{:,}".format), macs=frame.macs.map("{:,}".format))
+
+
+def verdicts(judged) -> pd.DataFrame:
+    """A row per claim: what it says, the region fixed for it, the verdict, and the numbers that decided it."""
+    return pd.DataFrame(
+        [{"claim": v.text, "region": v.region, "verdict": v.verdict, "decided by": v.sentence} for v in judged]
+    )
+
+
+def devices(df: pd.DataFrame) -> pd.DataFrame:
+    """How many runs were recorded on which hardware, with which torch, when."""
+    frame = df.groupby(["device", "hardware", "torch"], sort=True).agg(
+        runs=("key", "nunique"), first=("finished", "min"), last=("finished", "max"), commits=("commit", _distinct)
+    )
+    return frame.reset_index()
+
+
+def _distinct(values: pd.Series) -> str:
+    return ", ".join(sorted(set(values) - {""}))
+
+
+def differences(described: dict, ran: dict) -> pd.DataFrame:
+    """The parameters in which the set `described` and the set `ran` differ; "not stated" for a null."""
+    rows = []
+    for name, value in described.items():
+        if value != ran.get(name):
+            rows.append(
+                {"parameter": name, "described": "not stated" if value is None else value, "ran": ran.get(name)}
+            )
+    return pd.DataFrame(rows, columns=["parameter", "described", "ran"])
+
+
+def _text(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
