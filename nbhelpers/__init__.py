@@ -28,6 +28,7 @@ _HOME = {
     "slope": "contrasts",
     "spread": "contrasts",
     "chance": "contrasts",
+    "values": "contrasts",
 }
 _MODULES = {"plots", "tables", "probes", "data", "stats", "claims", "train"}
 

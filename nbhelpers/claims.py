@@ -166,8 +166,10 @@ def _seeds_needed(judged: list[_Judged], region: Region, alpha: float) -> int | 
 
     def needed(part, level):
         if part.rule == "mean":
-            return stats.seeds_needed(part.values, (region.low, region.high), level)
-        return stats.seeds_needed_share(round(part.interval.mean * part.n), part.n, level)
+            number = stats.seeds_needed(part.values, (region.low, region.high), level)
+        else:
+            number = stats.seeds_needed_share(round(part.interval.mean * part.n), part.n, level)
+        return number and max(number, part.n + 1)  # a narrow region takes more than the formula says
 
     def outside(part):
         centre = part.interval.mean

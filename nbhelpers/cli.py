@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from typing import Any
 
@@ -14,6 +15,8 @@ from nbhelpers.errors import InputError, OneLine
 def main(words: list[str] | None = None) -> int:
     """Run one command and return its exit code."""
     options = _parser().parse_args(words)
+    # A polite end, so that kernel and workers are ended too: SIGTERM's default would leave them behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         return options.command(options)
     except OneLine as error:

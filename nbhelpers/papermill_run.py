@@ -59,7 +59,7 @@ def _execute(source: Path, partial: Path, values: dict[str, Any], fresh: bool, o
     import papermill
     from papermill.exceptions import PapermillExecutionError
 
-    environment = {"NBHELPERS_FRESH": "1" if fresh else "0", "TQDM_DISABLE": "1"}
+    environment = {"NBHELPERS_FRESH": "1" if fresh else "0", "PYTHONUNBUFFERED": "1"}
     root = places.root()
     # Relative, since papermill writes the paths that it is given into the notebook.
     with _environment(environment), contextlib.chdir(root or Path.cwd()):
@@ -75,6 +75,7 @@ def _execute(source: Path, partial: Path, values: dict[str, Any], fresh: bool, o
                     log_output=False,
                     stdout_file=out,
                     coalesce_streams=True,
+                    extra_arguments=["--log-level=ERROR"],  # of the kernel: it warns that it listens on loopback
                 )
             except PapermillExecutionError as error:
                 raise RunError(f"{source.stem}: {error.ename}: {error.evalue}") from error

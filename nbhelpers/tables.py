@@ -45,7 +45,8 @@ def results(
 
     df: runs. rows: the label columns that name an arm. published: tidy rows with the same labels, `value` and `n`;
     repeats: the published single runs behind them. "inside ± h" says that the published value lies within h of our
-    mean, where a further run of ours would with 95% (mean ± t·sd·sqrt(1 + 1/n)). compare=False, where the images differ, leaves that out.
+    mean, where a further run of ours would with 95% (mean ± t·sd·sqrt(1 + 1/n)); compare=False, where
+    the images differ, leaves that out.
     """
     made = []
     for labels, arm in df.groupby(list(rows), sort=False, dropna=False):

@@ -164,6 +164,8 @@ def test_seeds_needed():
     failing = claims.claim("text", each(a=near, b=contrast(*(values - 1))), above=0)
     assert failing.seeds_needed == stats.seeds_needed(values - 1, (0, math.inf), alpha=0.025)
     assert claims.claim("text", contrast(0.0, 1.0, 2.0, 1.5), above=0).seeds_needed is None
+    narrow = claims.claim("text", contrast(*(values + 2.1)), inside=(0, 0.1))  # ± 2.0 at alpha, ± 2.5 at half of it
+    assert (narrow.verdict, narrow.seeds_needed) == ("undecided", 6)
 
 
 def test_by_seeds_by_hand():
