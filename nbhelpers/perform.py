@@ -20,7 +20,7 @@ from nbhelpers.models.initialise import build
 from nbhelpers.run import VERSION, Data, Run
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)
 def _load(data: Data, seed: int):
     return tensors.load(data, seed)
 

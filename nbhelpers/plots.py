@@ -142,9 +142,13 @@ def curves(
     if zero:
         axis.axhline(0, color="0.3", linewidth=1)
     axis.set(xlabel=xlabel or x, ylabel=ylabel or UNITS.get(y, y), xticks=sorted(df[x].unique()))
-    axis.set_title(title)
-    figure.legend(*axis.get_legend_handles_labels(), loc="outside right upper", fontsize=9)
+    _title(figure, title)
+    figure.legend(*axis.get_legend_handles_labels(), loc="outside right center", fontsize=9)
     return figure
+
+
+def _title(figure: Figure, text: str) -> None:
+    figure.suptitle(text, fontweight="bold", fontsize=12, x=0.01, ha="left")
 
 
 def _least_gap(values: pd.Series) -> float:
@@ -182,7 +186,7 @@ def learning(df: pd.DataFrame, panel: str, hue: str, y: str = "train_loss", titl
         axis.set_xlabel("epoch", fontsize=10)
     handles = {text: handle for a in axes.flat for handle, text in zip(*a.get_legend_handles_labels(), strict=True)}
     axes.flat[0].legend(handles.values(), handles.keys(), fontsize=8)
-    figure.suptitle(title, fontweight="bold", fontsize=12, x=0.01, ha="left")
+    _title(figure, title)
     return figure
 
 
@@ -238,7 +242,7 @@ def by_layer(
     for axis in axes[-1]:
         axis.set_xlabel("layer, from the input", fontsize=10)
     axes[0, -1].legend(fontsize=8)
-    figure.suptitle(title, fontweight="bold", fontsize=12, x=0.01, ha="left")
+    _title(figure, title)
     return figure
 
 
@@ -268,7 +272,7 @@ def seeds_needed(tables: dict[str, pd.DataFrame], title: str = "") -> Figure:
             axis.tick_params(labelbottom=True)
     handles, labels = axes.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=9)
-    figure.suptitle(title, fontweight="bold", fontsize=12, x=0.01, ha="left")
+    _title(figure, title)
     return figure
 
 

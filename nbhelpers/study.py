@@ -6,6 +6,8 @@ import hashlib
 import inspect
 import json
 import os
+import re
+import textwrap
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -43,9 +45,9 @@ class Study:
         self._figures: list[str] = []
         self._runs: list[Run] = []
         self._records: dict[str, dict[str, Any]] = {}
-        shown = " · ".join(f"{k} = {v!r}" for k, v in parameters.key_values(self.values).items())
+        shown = ", ".join(f"{k} = {v!r}" for k, v in parameters.key_values(self.values).items())
         print(f"{name}, parameter set {self.parameters.set_name!r}, results in {self.parameters.folder_name}/")
-        print(shown)
+        print(textwrap.fill(shown, 110, break_long_words=False))
 
     def _range(self, name: str) -> list[int]:
         first = self.values.get("first_seed", 0)
@@ -180,8 +182,9 @@ class Study:
         return tables.differences(parameters.read(folder / "described.yaml"), parameters.read(folder / "ran.yaml"))
 
     def table(self, frame: pd.DataFrame, note: str = "") -> None:
-        """Show a table, with a line below it."""
-        display(_Table(frame))
+        """Show a table, with a line below it; of an empty one the line alone."""
+        if not frame.empty:
+            display(_Table(frame))
         if note:
             display(Markdown(note))
 
@@ -301,7 +304,8 @@ class _Table:
         self.frame = frame
 
     def _repr_html_(self) -> str:
-        return self.frame.to_html(index=False, border=0, na_rep="", justify="left")
+        html = self.frame.to_html(index=False, border=0, na_rep="", justify="left")
+        return re.sub(r"<td>([^<]{1,40})</td>", r'<td style="white-space: nowrap">\1</td>', html)
 
     def __repr__(self) -> str:
         return self.frame.to_string(index=False, na_rep="")

@@ -167,14 +167,13 @@ def _distinct(values: pd.Series) -> str:
     return ", ".join(sorted(set(values) - {""}))
 
 
-def differences(described: dict, ran: dict) -> pd.DataFrame:
+def differences(described: Mapping[str, Any], ran: Mapping[str, Any]) -> pd.DataFrame:
     """The parameters in which the set `described` and the set `ran` differ; "not stated" for a null."""
-    rows = []
-    for name, value in described.items():
-        if value != ran.get(name):
-            rows.append(
-                {"parameter": name, "described": "not stated" if value is None else value, "ran": ran.get(name)}
-            )
+    rows = [
+        {"parameter": name, "described": "not stated" if value is None else _text(value), "ran": _text(ran.get(name))}
+        for name, value in described.items()
+        if value != ran.get(name)
+    ]
     return pd.DataFrame(rows, columns=["parameter", "described", "ran"])
 
 
