@@ -63,6 +63,16 @@ def describe(name: str, size: int | None = None, classes: int | None = None) -> 
     return (channels, size or side, size or side), classes or count
 
 
+def per_class(name: str) -> tuple[int | None, int | None]:
+    """The training and the test images of each class; None where they differ between classes, or for a folder."""
+    if name == "shapes":
+        return SHAPES["train"], SHAPES["test"]
+    spec = SETS.get(name)
+    if spec is None or name == "mnist":
+        return None, None
+    return spec.counts[0] // spec.classes, spec.counts[1] // spec.classes
+
+
 def available(name: str) -> bool:
     """Whether `load(name)` can do without a download. Raises DataError for an unknown name."""
     _validate(name)

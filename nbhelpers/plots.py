@@ -139,6 +139,9 @@ def curves(
             )
     if chance is not None:
         axis.axhline(chance, color="0.4", linestyle=":", linewidth=1.2, label="chance")
+    if y.endswith("accuracy"):  # a wide interval of few seeds would else show impossible values
+        low, high = axis.get_ylim()
+        axis.set_ylim(max(0, low), min(100, high))
     if zero:
         axis.axhline(0, color="0.3", linewidth=1)
     axis.set(xlabel=xlabel or x, ylabel=ylabel or UNITS.get(y, y), xticks=sorted(df[x].unique()))
@@ -185,7 +188,7 @@ def learning(df: pd.DataFrame, panel: str, hue: str, y: str = "train_loss", titl
     for axis in axes[-1, :]:
         axis.set_xlabel("epoch", fontsize=10)
     handles = {text: handle for a in axes.flat for handle, text in zip(*a.get_legend_handles_labels(), strict=True)}
-    axes.flat[0].legend(handles.values(), handles.keys(), fontsize=8)
+    figure.legend(handles.values(), handles.keys(), loc="outside right center", fontsize=9)
     _title(figure, title)
     return figure
 
@@ -241,7 +244,7 @@ def by_layer(
         row[0].set_ylabel(ylabel, fontsize=10)
     for axis in axes[-1]:
         axis.set_xlabel("layer, from the input", fontsize=10)
-    axes[0, -1].legend(fontsize=8)
+    figure.legend(*axes[0, -1].get_legend_handles_labels(), loc="outside right center", fontsize=9)
     _title(figure, title)
     return figure
 

@@ -78,6 +78,10 @@ class Store:
         """Write a finished run's record; an OSError (full disk, no permission) leaves no partial file."""
         write(self.path(record["key"]), dump(record))
 
+    def any(self) -> bool:
+        """Whether there is any record."""
+        return next((self.folder / "runs").glob("*.json"), None) is not None
+
     def lock(self) -> FileLock:
         """Held while runs are added, so that two executions of one set do not do the same work."""
         self.folder.mkdir(parents=True, exist_ok=True)

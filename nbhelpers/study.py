@@ -54,11 +54,17 @@ class Study:
         return list(range(first, first + self.values.get(name, 0)))
 
     def data(self) -> Data:
-        """The Data that the parameters name: dataset, images_per_class, mean, std and so on."""
-        names = {"name": "dataset", "per_class": "images_per_class", "test_per_class": "test_images_per_class"}
-        given = {field: self.values.get(names.get(field, field)) for field in Data.model_fields}
-        if given["size"] == datasets.describe(given["name"])[0][1]:  # as they are: the same run with or without it
-            given["size"] = None
+        """The Data that the parameters name: dataset, images_per_class, size, mean, std and so on.
+
+        A size or a number of images that is all there is means the same as none, so that the run is the same too.
+        """
+        name = self.values["dataset"]
+        shape, _ = datasets.describe(name)
+        everything = dict(zip(("per_class", "test_per_class"), datasets.per_class(name), strict=True))
+        everything["size"] = shape[1]
+        own = {"name": "dataset", "per_class": "images_per_class", "test_per_class": "test_images_per_class"}
+        given = {field: self.values.get(own.get(field, field)) for field in Data.model_fields}
+        given |= {field: None for field, value in everything.items() if given[field] == value}
         return Data(**given | {"subset_seed": 0 if self.values.get("shared_subset") else None})
 
     def recipe(self, **changes: Any) -> Recipe:
@@ -78,8 +84,8 @@ class Study:
         todo = sweep.missing(runs, self.store, fresh)
         unique = len({run.key for run in runs})
         failures = []
+        self._write_plan()
         if todo and self._may_train(todo, unique - len(todo)):
-            self._write_plan()
             failures = self._execute(todo, unique, fresh)
             clear_output()
         found = {run.key: self.store.load(run.key) for run in runs}
@@ -214,17 +220,17 @@ class Study:
     def figure(self, name: str, function: Callable[..., Any], *args: Any, pixels: bool = False, **options: Any) -> None:
         """Draw a figure with `function`, keep it as ``NAME.png`` in the results folder, and show that file.
 
-        pixels: the figure is made from images, so where they are not here the kept file is shown.
+        pixels: the figure is made from images. Where they are not here the kept file is shown; where there is none
+        either, and runs are recorded, a line says so.
         """
-        path = self.store.folder / f"{name}.png"
-        if not (pixels and path.exists() and not self._images_here()):
-            figure = function(*args, **options)
-            records.write(path, _png(figure))
+        path, here = self.store.folder / f"{name}.png", not pixels or datasets.available(self.values["dataset"])
+        if pixels and not here and not path.exists() and self.store.any():
+            print(f"The images of {self.values['dataset']} are not here, so this figure is left out.")
+            return
+        if here or not path.exists():
+            records.write(path, _png(function(*args, **options)))
         self._figures.append(path.name)
         display(Image(data=path.read_bytes(), alt=f"{self.name}: {name.replace('_', ' ')}"))
-
-    def _images_here(self) -> bool:
-        return datasets.available(self.values["dataset"])
 
     # ---------------------------------------------------------------- claims
 

@@ -1,0 +1,109 @@
+"""Layers, multiply-accumulates and seconds of a run are known before it is started."""
+
+import json
+
+import pytest
+import torch
+
+from nbhelpers import data, estimate
+from nbhelpers.models import MLP, ConvNet
+from nbhelpers.run import Data, Recipe, Run
+
+FIRST = 3 * 3 * 3 * 32 * 32 * 32  # multiply-accumulates of a 3x3 convolution from 3 to 32 channels, 32x32 pixels
+NEXT = 3 * 3 * 32 * 32 * 32 * 32  # from 32 to 32
+LAST = 32 * 10
+
+
+def run(model=None, seed: int = 0, **changes) -> Run:
+    """Ten images of each of CIFAR-10's classes, five to test on, two epochs; the names are fields of Data or Recipe."""
+    fields = {
+        "name": "cifar10",
+        "per_class": 10,
+        "test_per_class": 5,
+        "lr": 0.1,
+        "epochs": 2,
+        "batch_size": 25,
+    } | changes
+    parts = [{k: v for k, v in fields.items() if k in kind.model_fields} for kind in (Data, Recipe)]
+    return Run(data=Data(**parts[0]), recipe=Recipe(**parts[1]), model=model or ConvNet(channels=[32]), seed=seed)
+
+
+@pytest.mark.parametrize(("blocks", "parameters"), [(1, 1290), (4, 29226), (8, 66474)])
+def test_layers_of_a_convolutional_net_by_hand(blocks, parameters):
+    rows = estimate.layer_rows(ConvNet(channels=[32] * blocks), (3, 32, 32), 10)
+    assert sum(row["parameters"] for row in rows) == parameters
+    assert sum(row["macs"] for row in rows) == FIRST + (blocks - 1) * NEXT + LAST
+    assert rows[0] == {
+        "layer": "block1.conv",
+        "type": "Conv2d",
+        "output": (32, 32, 32),
+        "parameters": 3 * 3 * 3 * 32 + 32,
+        "macs": FIRST,
+    }
+    assert [row["macs"] for row in rows if row["type"] in ("BatchNorm2d", "ReLU")] == [0] * 2 * blocks
+    assert (rows[-1]["layer"], rows[-1]["output"]) == ("linear", (10,))
+
+
+def test_layers_of_a_perceptron_by_hand():
+    rows = estimate.layer_rows(MLP(hidden=(64, 128)), (3, 8, 8), 3)
+    linear = [row for row in rows if row["type"] == "Linear"]
+    assert [row["macs"] for row in linear] == [192 * 64, 64 * 128, 128 * 3]
+    assert [row["parameters"] for row in linear] == [192 * 64 + 64, 64 * 128 + 128, 128 * 3 + 3]
+
+
+def test_a_net_too_large_for_any_memory_has_layers_all_the_same():
+    rows = estimate.layer_rows(MLP(hidden=(10**7, 10**7)), (3, 32, 32), 10)
+    assert sum(row["macs"] for row in rows) == 3072 * 10**7 + 10**14 + 10**8
+
+
+def test_counting_layers_draws_no_random_number():
+    before = torch.get_rng_state()
+    estimate.layer_rows(ConvNet(channels=[3, 5]), (3, 9, 9), 4)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_changing_the_rows_changes_no_later_ones():
+    net = ConvNet(channels=[4])
+    estimate.layer_rows(net, (3, 8, 8), 3)[0]["macs"] = 0
+    assert estimate.layer_rows(net, (3, 8, 8), 3)[0]["macs"] == 27 * 4 * 64
+
+
+@pytest.mark.parametrize(
+    ("changes", "passes"),
+    [
+        ({}, 3 * 100 * 2 + 50),
+        ({"evaluate": "epoch"}, 3 * 100 * 2 + 50 * 2),
+        ({"epochs": 5, "stop_after": 3}, 3 * 100 * 3 + 50),
+        ({"classes": 4}, 3 * 40 * 2 + 20),
+        ({"per_class": None, "test_per_class": None}, 3 * 50000 * 2 + 10000),
+    ],
+    ids=str,
+)
+def test_macs_of_a_run_are_three_passes_for_training_and_one_for_testing(changes, passes):
+    classes = changes.get("classes", 10)
+    assert estimate.macs(run(**changes)) == (FIRST + 32 * classes) * passes
+
+
+def test_the_size_of_the_images_counts():
+    whole, same, half = (estimate.macs(run(size=size)) for size in (None, 32, 16))
+    assert whole == same == (FIRST + LAST) * 650
+    assert half == (FIRST / 4 + LAST) * 650
+
+
+def test_seconds_are_start_steps_and_macs():
+    found = estimate.seconds(run())
+    assert found == pytest.approx(0.5 + 0.001 * 2 * 100 / 25 + (FIRST + LAST) * 650 / 25e9)
+    assert found < estimate.seconds(run(epochs=4)) < estimate.seconds(run(epochs=4, batch_size=1))
+
+
+def test_nothing_is_downloaded_for_an_estimate(monkeypatch):
+    monkeypatch.setattr(data, "load", lambda *_, **__: pytest.fail("the data set was loaded"))
+    assert estimate.seconds(run()) > 0
+
+
+def test_the_counts_of_the_published_nets_are_the_published_ones():
+    tables = json.loads((data.Path(estimate.__file__).parent / "published.json").read_text())["studies"]
+    counted = tables["sigmoid_vs_relu"]["tables"]["parameter_counts"]
+    for row in (dict(zip(counted["columns"], values, strict=True)) for values in counted["rows"]):
+        layers = estimate.layer_rows(ConvNet(channels=[32] * row["blocks"]), (3, 32, 32), 10)
+        assert sum(layer["parameters"] for layer in layers) == row["parameters"]
