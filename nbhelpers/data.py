@@ -31,7 +31,7 @@ from nbhelpers.download import DataError
 from nbhelpers.prepared import ARRAYS, Dataset, assemble, cached, find, fingerprint, user_cache
 from nbhelpers.readers import SPLITS
 
-__all__ = ["DataError", "Dataset", "available", "describe", "load", "names", "prepare", "root"]
+__all__ = ["DataError", "Dataset", "available", "describe", "load", "names", "per_class", "prepare", "root"]
 
 DRAWN = {"train": 1000, "test": 200}  # images a class of "shapes"
 
@@ -66,7 +66,7 @@ def describe(name: str, size: int | None = None, classes: int | None = None) -> 
 def per_class(name: str) -> tuple[int | None, int | None]:
     """The training and the test images of each class; None where they differ between classes, or for a folder."""
     if name == "shapes":
-        return SHAPES["train"], SHAPES["test"]
+        return DRAWN["train"], DRAWN["test"]
     spec = SETS.get(name)
     if spec is None or name == "mnist":
         return None, None

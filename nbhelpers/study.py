@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
-import json
 import os
 import re
 import textwrap
-import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 from IPython.display import Code, Image, Markdown, clear_output, display
 
-from nbhelpers import claims, estimate, parameters, published, records, sweep, tables
+from nbhelpers import claims, estimate, outputs, parameters, progress, published, records, sweep, tables
 from nbhelpers import data as datasets
 from nbhelpers.errors import RunError
 from nbhelpers.models import Model
-from nbhelpers.run import VERSION, Data, Recipe, Run
-
-FIGURE_DPI = 100
+from nbhelpers.run import Data, Recipe, Run
 
 
 class Study:
@@ -81,89 +75,41 @@ class Study:
         """
         self._runs = list(runs)
         fresh = os.environ.get("NBHELPERS_FRESH") == "1"
-        todo = sweep.missing(runs, self.store, fresh)
-        unique = len({run.key for run in runs})
+        todo, unique = sweep.missing(runs, self.store, fresh), len({run.key for run in runs})
         failures = []
-        self._write_plan()
+        outputs.write_plan(self.store.folder, self._head() | {"seeds": len(self.seeds), "looks": 1}, self._runs)
         if todo and self._may_train(todo, unique - len(todo)):
-            failures = self._execute(todo, unique, fresh)
+            how = {"device": self.values["device"], "workers": self.values["workers"], "fresh": fresh}
+            failures = progress.carry_out(runs, self.store, save=self._collect, **how)
             clear_output()
-        found = {run.key: self.store.load(run.key) for run in runs}
-        self._records = {key: record for key, record in found.items() if record}
-        print(f"{unique} runs, {len(self._records)} recorded" + self._missing_text())
-        frame = self.frame()
-        if self._records:
-            self._write_csv(frame)
+        frame = self._collect()
+        missing = [run for run in runs if run.key not in self._records]
+        interim = f"; interim, without {len(missing)}: {progress.absent(missing)}" if missing else ""
+        print(f"{unique} runs, {len(self._records)} recorded{interim}")
         if failures:
-            lines = "\n".join(f"  {_name(f.run)}: {f.reason}" for f in failures)
+            lines = "\n".join(f"  {progress.name(f.run)}: {f.reason}" for f in failures)
             raise RunError(f"{len(failures)} of {unique} runs failed; those that are done are recorded\n{lines}")
         if not self._records:
             raise RunError(f"no run of {self.name} {self.parameters.folder_name} is recorded, and train is False")
         return frame
 
     def _may_train(self, todo: list[Run], recorded: int) -> bool:
-        if not self.values["train"]:
-            return False
+        """Whether to train: not if told so, nor where some runs are recorded and the images are not here."""
         absent = sorted({run.data.name for run in todo if not datasets.available(run.data.name)})
-        if absent and recorded:
+        if self.values["train"] and absent and recorded:
             print(f"The images of {', '.join(absent)} are not here: showing the {recorded} recorded runs.")
-            return False
-        for name, size, classes in {(run.data.name, run.data.size, run.data.classes) for run in todo}:
-            self._check_fingerprint(name, datasets.load(name, size=size, classes=classes).fingerprint)
-        return True
+        return self.values["train"] and not (absent and recorded)
 
-    def _check_fingerprint(self, name: str, fingerprint: str) -> None:
-        for run in self._runs:
-            record = self.store.load(run.key) if run.data.name == name else None
-            if record and record["provenance"]["fingerprint"] != fingerprint:
-                raise RunError(
-                    f"{name}: these images ({fingerprint}) are not those of the recorded runs "
-                    f"({record['provenance']['fingerprint']}): run with --fresh, or on the same images"
-                )
+    def _collect(self) -> pd.DataFrame:
+        """Read all records, bring ``runs.csv`` up to date, and return the runs as rows."""
+        self._records = {run.key: record for run in self._runs if (record := self.store.load(run.key))}
+        frame = self.frame()
+        if self._records:
+            outputs.write_csv(self.store.folder, frame)
+        return frame
 
-    def _execute(self, todo: list[Run], unique: int, fresh: bool) -> list[sweep.Failure]:
-        from nbhelpers import device
-
-        place = device.choose(self.values["device"])
-        for run in todo:
-            _check(run, place)
-        workers = min(self.values["workers"] or sweep.default_workers(self.values["device"]), len(todo))
-        predicted = sum(estimate.seconds(run) for run in todo) / workers
-        counted = f"{unique} runs, {unique - len(todo)} recorded, about {_duration(predicted * self._pace())}"
-        print(f"{counted}; device: {device.describe(place)}, workers: {workers}", flush=True)
-        if reason := device.unusable_gpu():
-            print(reason, flush=True)
-        failures, started, written = [], time.monotonic(), 0.0
-        outcomes = sweep.execute(todo, self.store, workers=workers, device=self.values["device"], fresh=fresh)
-        for done, (run, outcome) in enumerate(outcomes, 1):
-            spent = time.monotonic() - started
-            left = _duration(spent / done * (len(todo) - done))
-            if isinstance(outcome, sweep.Failure):
-                failures.append(outcome)
-                said = f"failed: {outcome.reason}"
-            else:
-                said = f"{outcome['final']['test_accuracy']:.2f} %" if outcome["status"] == "done" else "diverged"
-                said += f", {outcome['provenance']['wall_seconds']:.1f} s"
-            print(f"[{done:>{len(str(len(todo)))}}/{len(todo)}] {_name(run)}: {said}, {left} left", flush=True)
-            if time.monotonic() - written > 10:
-                self._records = {r.key: rec for r in self._runs if (rec := self.store.load(r.key))}
-                self._write_csv(self.frame())
-                written = time.monotonic()
-        return failures
-
-    def _pace(self) -> float:
-        """How much longer recorded runs took than was predicted; 1 where there are none."""
-        pairs = [(r["provenance"]["wall_seconds"], estimate.seconds(run)) for run in self._runs
-                 if (r := self.store.load(run.key))]  # fmt: skip
-        return sum(a for a, _ in pairs) / sum(b for _, b in pairs) if pairs else 1.0
-
-    def _missing_text(self) -> str:
-        absent = [run for run in self._runs if run.key not in self._records]
-        if not absent:
-            return ""
-        names = [_name(run) for run in absent]
-        more = f" and {len(names) - 6} more" if len(names) > 6 else ""
-        return f"; interim, without {len(names)}: " + "; ".join(names[:6]) + more
+    def _head(self) -> dict[str, Any]:
+        return {"study": self.name, "set": self.parameters.set_name, "folder": self.parameters.folder_name}
 
     def frame(self) -> pd.DataFrame:
         """A row per (run, labels) with a record: labels, seed, then what the record holds."""
@@ -228,7 +174,7 @@ class Study:
             print(f"The images of {self.values['dataset']} are not here, so this figure is left out.")
             return
         if here or not path.exists():
-            records.write(path, _png(function(*args, **options)))
+            records.write(path, outputs.png(function(*args, **options)))
         self._figures.append(path.name)
         display(Image(data=path.read_bytes(), alt=f"{self.name}: {name.replace('_', ' ')}"))
 
@@ -260,47 +206,10 @@ class Study:
 
     def finish(self) -> None:
         """Write ``summary.json`` and show all verdicts in one table."""
-        made = [record["provenance"] for record in self._records.values()]
-        unique = {run.key: run for run in self._runs}
-        summary = {
-            "study": self.name,
-            "set": self.parameters.set_name,
-            "folder": self.parameters.folder_name,
-            "version": VERSION,
-            "parameters": parameters.key_values(self.values),
-            "runs": {"planned": len(unique), "recorded": len(self._records)},
-            "status": dict(Counter(record["status"] for record in self._records.values())),
-            "records": records_hash(self._records.values()),
-            "verdicts": [verdict.to_dict() for verdict in self.verdicts],
-            "figures": self._figures,
-            "hardware": dict(sorted(Counter(p["hardware"] for p in made).items())),
-            "torch": sorted({p["versions"]["torch"] for p in made}),
-            "finished": max((p["finished"] for p in made), default=""),
-            "commits": sorted({p["commit"] for p in made} - {""}),
-        }
-        records.write(self.store.folder / "summary.json", records.dump(summary))
-        self.table(tables.verdicts(self.verdicts), expected_errors(self.verdicts))
-
-    # ----------------------------------------------------------------- files
-
-    def _write_plan(self) -> None:
-        """Keys, labels and seeds of all runs, so that what is missing is known; kept while they are the same."""
-        planned = [{"key": run.key, "seed": run.seed, "labels": run.labels} for run in self._runs]
-        written = [{k: run[k] for k in ("key", "seed", "labels")} for run in records.read_plan(self.store.folder)]
-        if written == parameters.plain(planned):
-            return
-        for entry, run in zip(planned, self._runs, strict=True):
-            entry["predicted_seconds"] = round(estimate.seconds(run), 1)
-        lines = ",\n".join(json.dumps(entry, ensure_ascii=False) for entry in planned)
-        head = {"study": self.name, "set": self.parameters.set_name, "seeds": len(self.seeds), "looks": 1}
-        records.write(self.store.folder / "plan.json", json.dumps(head)[:-1] + ', "runs": [\n' + lines + "\n]}\n")
-
-    def _write_csv(self, frame: pd.DataFrame) -> None:
-        labels = frame.attrs["labels"]
-        columns = ["key", "status", "seed", *labels, "parameters", "epochs", "train_loss", "train_accuracy"]
-        columns += ["test_accuracy", "seconds", "device"]
-        text = frame[columns].to_csv(index=False, float_format="%.6g", lineterminator="\n")
-        records.write(self.store.folder / "runs.csv", text)
+        head = self._head() | {"parameters": parameters.key_values(self.values)}
+        found, planned = list(self._records.values()), len({run.key for run in self._runs})
+        outputs.write_summary(self.store.folder, head, planned, found, self.verdicts, self._figures)
+        self.table(tables.verdicts(self.verdicts), tables.expected_errors(self.verdicts))
 
 
 class _Table:
@@ -315,51 +224,3 @@ class _Table:
 
     def __repr__(self) -> str:
         return self.frame.to_string(index=False, na_rep="")
-
-
-def expected_errors(verdicts: Sequence[claims.Verdict]) -> str:
-    """How many wrong verdicts are to be expected at most."""
-    decided = [verdict for verdict in verdicts if verdict.verdict in ("holds", "fails")]
-    wrong = sum(verdict.alpha / 2 for verdict in decided)
-    return (f"{len(verdicts)} claims, {len(decided)} decided; at most {wrong:.3g} wrong verdicts are to be expected. "
-            "The regions were fixed knowing the published numbers, not ours.")  # fmt: skip
-
-
-def records_hash(found: Iterable[Mapping[str, Any]]) -> str:
-    """SHA-256 over the numbers of the records (not over times and hosts): a summary with another one is stale."""
-    kept = ("key", "status", "final", "correct")
-    lines = sorted(json.dumps([record[name] for name in kept], sort_keys=True) for record in found)
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
-
-
-def _check(run: Run, place) -> None:
-    """Raise InputError for what cannot work on the device `place`, before anything is trained."""
-    from nbhelpers import device, probes
-
-    probes.check(run.probes)
-    device.check_precision(run.recipe.precision, place)
-    if hasattr(run.model, "check"):
-        shape, _ = datasets.describe(run.data.name, run.data.size, run.data.classes)
-        run.model.check(shape, run.recipe.batch_size)
-
-
-def _png(figure) -> bytes:
-    import io
-
-    import matplotlib.pyplot as plt
-
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=FIGURE_DPI, metadata={"Software": None})
-    plt.close(figure)
-    return buffer.getvalue()
-
-
-def _name(run: Run) -> str:
-    labels = ", ".join(f"{name} {value}" for name, value in run.labels.items())
-    return f"{labels}, seed {run.seed}" if labels else f"seed {run.seed}"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -155,6 +155,14 @@ def verdicts(judged) -> pd.DataFrame:
     )
 
 
+def expected_errors(judged) -> str:
+    """How many wrong verdicts are to be expected at most, as a sentence."""
+    decided = [verdict for verdict in judged if verdict.verdict in ("holds", "fails")]
+    wrong = sum(verdict.alpha / 2 for verdict in decided)
+    counts = f"{len(judged)} claims, {len(decided)} decided; at most {wrong:.3g} wrong verdicts are to be expected."
+    return f"{counts} The regions were fixed knowing the published numbers, not ours."
+
+
 def devices(df: pd.DataFrame) -> pd.DataFrame:
     """How many runs were recorded on which hardware, with which torch, when."""
     frame = df.groupby(["device", "hardware", "torch"], sort=True).agg(

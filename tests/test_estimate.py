@@ -1,11 +1,9 @@
 """Layers, multiply-accumulates and seconds of a run are known before it is started."""
 
-import json
-
 import pytest
 import torch
 
-from nbhelpers import data, estimate
+from nbhelpers import data, estimate, published
 from nbhelpers.models import MLP, ConvNet
 from nbhelpers.run import Data, Recipe, Run
 
@@ -102,8 +100,6 @@ def test_nothing_is_downloaded_for_an_estimate(monkeypatch):
 
 
 def test_the_counts_of_the_published_nets_are_the_published_ones():
-    tables = json.loads((data.Path(estimate.__file__).parent / "published.json").read_text())["studies"]
-    counted = tables["sigmoid_vs_relu"]["tables"]["parameter_counts"]
-    for row in (dict(zip(counted["columns"], values, strict=True)) for values in counted["rows"]):
-        layers = estimate.layer_rows(ConvNet(channels=[32] * row["blocks"]), (3, 32, 32), 10)
-        assert sum(layer["parameters"] for layer in layers) == row["parameters"]
+    for row in published.series("Sigmoid_vs_ReLU", "parameters").itertuples():
+        layers = estimate.layer_rows(ConvNet(channels=[32] * row.blocks), (3, 32, 32), 10)
+        assert sum(layer["parameters"] for layer in layers) == row.value

@@ -85,12 +85,13 @@ def test_an_unknown_series_lists_the_known_ones():
 
 
 def test_a_study_of_ones_own_has_no_published_numbers():
-    with pytest.raises(ValueError, match="^published: 'accuracy': Mine has no published numbers$"):
+    with pytest.raises(ValueError, match=r"^published: 'accuracy': Mine has no published numbers$"):
         published.series("Mine", "accuracy")
 
 
 def test_changing_a_series_changes_no_later_one():
-    published.series(STUDY, "gap")["value"] = 0
+    frame = published.series(STUDY, "gap")
+    frame["value"] = 0
     assert rows("gap", "blocks", "value") == list(column(5).items())
 
 

@@ -1,0 +1,87 @@
+"""What an execution leaves besides its records: plan.json, runs.csv, summary.json, and pictures."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from nbhelpers import claims, estimate, records
+from nbhelpers.run import VERSION, Run
+from nbhelpers.spec import plain
+
+FIGURE_DPI = 100
+
+
+def write_plan(folder: Path, head: Mapping[str, Any], runs: Sequence[Run]) -> None:
+    """``plan.json``: `head`, then key, seed, labels and predicted seconds of all runs, a line for each.
+
+    So that what is missing is known. A plan of the same runs is left as it is.
+    """
+    planned = [plain({"key": run.key, "seed": run.seed, "labels": run.labels}) for run in runs]
+    written = [{k: run[k] for k in ("key", "seed", "labels")} for run in records.read_plan(folder)]
+    if written == planned:
+        return
+    entries = [p | {"predicted_seconds": round(estimate.seconds(r), 1)} for p, r in zip(planned, runs, strict=True)]
+    lines = ",\n".join(json.dumps(entry, ensure_ascii=False) for entry in entries)
+    records.write(folder / "plan.json", json.dumps(head)[:-1] + ', "runs": [\n' + lines + "\n]}\n")
+
+
+def write_csv(folder: Path, frame: pd.DataFrame) -> None:
+    """``runs.csv``: a row per (key, labels) with a record; accuracies in per cent."""
+    columns = ["key", "status", "seed", *frame.attrs["labels"], "parameters", "epochs", "train_loss", "train_accuracy"]
+    columns += ["test_accuracy", "seconds", "device"]
+    text = frame[columns].to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    records.write(folder / "runs.csv", text)
+
+
+def write_summary(
+    folder: Path,
+    head: Mapping[str, Any],
+    planned: int,
+    found: Sequence[Mapping[str, Any]],
+    verdicts: Sequence[claims.Verdict],
+    figures: Sequence[str],
+) -> None:
+    """``summary.json``: `head`, how many runs there are, the verdicts, the figures, and where the records were made.
+
+    `records` is the hash of the records behind it: a summary whose records have another one is stale.
+    """
+    made = [record["provenance"] for record in found]
+    summary = {
+        **head,
+        "version": VERSION,
+        "runs": {"planned": planned, "recorded": len(found)},
+        "status": dict(sorted(Counter(record["status"] for record in found).items())),
+        "records": records_hash(found),
+        "verdicts": [verdict.to_dict() for verdict in verdicts],
+        "figures": list(figures),
+        "hardware": dict(sorted(Counter(p["hardware"] for p in made).items())),
+        "torch": sorted({p["versions"]["torch"] for p in made}),
+        "finished": max((p["finished"] for p in made), default=""),
+        "commits": sorted({p["commit"] for p in made} - {""}),
+    }
+    records.write(folder / "summary.json", records.dump(summary))
+
+
+def records_hash(found: Iterable[Mapping[str, Any]]) -> str:
+    """SHA-256 over the numbers of the records (not over times and hosts), 16 hex digits."""
+    kept = ("key", "status", "final", "correct")
+    lines = sorted(json.dumps([record[name] for name in kept], sort_keys=True) for record in found)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def png(figure) -> bytes:
+    """A matplotlib figure as PNG, without the name of the software, and the figure closed."""
+    import matplotlib.pyplot as plt
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=FIGURE_DPI, metadata={"Software": None})
+    plt.close(figure)
+    return buffer.getvalue()

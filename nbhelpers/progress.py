@@ -1,0 +1,108 @@
+"""A sweep as a person watches it: what it will cost, a line per run, and how much is left."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from nbhelpers import data as datasets
+from nbhelpers import estimate, sweep
+from nbhelpers.errors import RunError
+from nbhelpers.records import Store
+from nbhelpers.run import Run
+
+SAVE_EVERY = 10  # seconds between two rewritings of what follows from the records
+
+
+def carry_out(
+    runs: Sequence[Run], store: Store, *, device: str, workers: int, fresh: bool, save: Callable[[], None]
+) -> list[sweep.Failure]:
+    """Carry out the runs without a record, a printed line for each, and return those that failed.
+
+    `save` is called now and then meanwhile. Raises InputError for a run that cannot work and RunError where the
+    images are not those of the recorded runs, both before anything is trained.
+    """
+    from nbhelpers import device as devices
+
+    todo, unique = sweep.missing(runs, store, fresh), len({run.key for run in runs})
+    place = devices.choose(device)
+    for run in todo:
+        check(run, place)
+    for images in {_images(run) for run in todo}:
+        _check_fingerprint(runs, store, images)
+    workers = min(workers or sweep.default_workers(device), len(todo))
+    predicted = sum(estimate.seconds(run) for run in todo) / workers * pace(runs, store)
+    print(f"{unique} runs, {unique - len(todo)} recorded, about {duration(predicted)}", end="; ")
+    print(f"device: {devices.describe(place)}, workers: {workers}", flush=True)
+    if reason := devices.unusable_gpu():
+        print(reason, flush=True)
+    failures, started, saved = [], time.monotonic(), 0.0
+    outcomes = sweep.execute(todo, store, workers=workers, device=device, fresh=fresh)
+    for done, (run, outcome) in enumerate(outcomes, 1):
+        if isinstance(outcome, sweep.Failure):
+            failures.append(outcome)
+        left = duration((time.monotonic() - started) / done * (len(todo) - done))
+        print(f"[{done:>{len(str(len(todo)))}}/{len(todo)}] {name(run)}: {_said(outcome)}, {left} left", flush=True)
+        if time.monotonic() - saved > SAVE_EVERY:
+            save()
+            saved = time.monotonic()
+    return failures
+
+
+def check(run: Run, place) -> None:
+    """Raise InputError for what cannot work on the device `place`."""
+    from nbhelpers import device, probes
+
+    probes.check(run.probes)
+    device.check_precision(run.recipe.precision, place)
+    if hasattr(run.model, "check"):
+        shape, _ = datasets.describe(*_images(run))
+        run.model.check(shape, run.recipe.batch_size)
+
+
+def _images(run: Run) -> tuple[str, int | None, int | None]:
+    """The arguments of `data.load` for a run."""
+    return run.data.name, run.data.size, run.data.classes
+
+
+def _check_fingerprint(runs: Sequence[Run], store: Store, images: tuple[str, int | None, int | None]) -> None:
+    fingerprint = datasets.load(*images).fingerprint
+    for run in runs:
+        record = store.load(run.key) if _images(run) == images else None
+        if record and record["provenance"]["fingerprint"] != fingerprint:
+            raise RunError(
+                f"{images[0]}: these images ({fingerprint}) are not those of the recorded runs "
+                f"({record['provenance']['fingerprint']}): run with --fresh, or on the same images"
+            )
+
+
+def pace(runs: Sequence[Run], store: Store) -> float:
+    """How much longer recorded runs took than was predicted; 1 where there are none."""
+    recorded = [(record["provenance"]["wall_seconds"], run) for run in runs if (record := store.load(run.key))]
+    predicted = sum(estimate.seconds(run) for _, run in recorded)
+    return sum(seconds for seconds, _ in recorded) / predicted if recorded else 1.0
+
+
+def _said(outcome: sweep.Outcome) -> str:
+    if isinstance(outcome, sweep.Failure):
+        return f"failed: {outcome.reason}"
+    accuracy = f"{outcome['final']['test_accuracy']:.2f} %" if outcome["status"] == "done" else "diverged"
+    return f"{accuracy}, {outcome['provenance']['wall_seconds']:.1f} s"
+
+
+def name(run: Run) -> str:
+    """A run by its labels and seed."""
+    return ", ".join([*(f"{label} {value}" for label, value in run.labels.items()), f"seed {run.seed}"])
+
+
+def absent(runs: Sequence[Run], most: int = 6) -> str:
+    """The first of some missing runs by name, and how many more."""
+    more = f" and {len(runs) - most} more" if len(runs) > most else ""
+    return "; ".join(name(run) for run in runs[:most]) + more
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
