@@ -10,7 +10,7 @@ results: $(READY)  ## every notebook on its demo set, with the embedded data
 
 test: $(READY)  ## all tests, then every notebook at smoke size
 	$(BIN)/python -m pytest
-	$(BIN)/python -m pytest -p no:cacheprovider -o filterwarnings= --nbmake notebooks
+	$(BIN)/python -m pytest --nbmake notebooks
 
 lint: $(READY)
 	$(BIN)/ruff check .

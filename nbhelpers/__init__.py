@@ -30,7 +30,7 @@ _HOME = {
     "chance": "contrasts",
     "values": "contrasts",
 }
-_MODULES = {"plots", "tables", "probes", "data", "stats", "claims", "train"}
+_MODULES = {"claims", "data", "plots", "probes", "stats", "tables", "tensors", "train"}
 
 
 def __getattr__(name: str):

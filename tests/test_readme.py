@@ -1,0 +1,21 @@
+"""The README's code runs as it stands."""
+
+import re
+from pathlib import Path
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def test_the_python_of_the_readme_runs_and_prints_a_loss_and_an_accuracy(capsys):
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    assert blocks
+    for block in blocks:
+        exec(block, {})
+        loss, accuracy = map(float, capsys.readouterr().out.split())
+        assert loss > 0 and 0 <= accuracy <= 100
+
+
+def test_the_files_that_the_readme_links_to_exist():
+    text = README.read_text(encoding="utf-8")
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", text) if not link.startswith("http")]
+    assert links and [link for link in links if not (README.parent / link).exists()] == []
