@@ -11,6 +11,8 @@ from typing import Any
 from nbhelpers import parameters, places, records
 from nbhelpers.errors import InputError, RunError
 
+NOT_STARTED = ("kernel_info", "Kernel didn't respond")  # a kernel that did not come up is tried once more
+
 
 def run(study: str, set_name: str, changes: dict[str, Any], *, fresh: bool = False, out: Any = None) -> Path:
     """Execute the notebook of `study` with a parameter set and `changes` to it; return the executed copy.
@@ -63,8 +65,7 @@ def _execute(source: Path, partial: Path, values: dict[str, Any], fresh: bool, o
     root = places.root()
     # Relative, since papermill writes the paths that it is given into the notebook.
     with _environment(environment), contextlib.chdir(root or Path.cwd()):
-        attempts = [1, 0]
-        while True:
+        for last in (False, True):
             try:
                 return papermill.execute_notebook(
                     os.path.relpath(source),
@@ -79,9 +80,11 @@ def _execute(source: Path, partial: Path, values: dict[str, Any], fresh: bool, o
                 )
             except PapermillExecutionError as error:
                 raise RunError(f"{source.stem}: {error.ename}: {error.evalue}") from error
-            except RuntimeError as error:  # jupyter_client, where a kernel did not come up
-                if "Kernel" not in str(error) or not attempts.pop():
-                    raise RunError(f"{source.stem}: {error}") from error
+            except RuntimeError as error:  # from jupyter_client and nbclient
+                if last or not any(said in str(error) for said in NOT_STARTED):
+                    raise RunError(
+                        f"{source.stem}: {error}; the same command goes on from the recorded runs"
+                    ) from error
 
 
 @contextlib.contextmanager
@@ -103,4 +106,6 @@ def _clean(node: Any) -> str:
     for cell in node.cells:
         cell.metadata.pop("papermill", None)
         cell.metadata.pop("execution", None)
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell["id"] = "injected-parameters"  # papermill draws one at random
     return nbformat.writes(node, indent=1).rstrip() + "\n"

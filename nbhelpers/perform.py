@@ -16,6 +16,7 @@ import nbhelpers
 from nbhelpers import device as devices
 from nbhelpers import probes, records, tensors
 from nbhelpers import train as training
+from nbhelpers.errors import InputError
 from nbhelpers.models.initialise import build
 from nbhelpers.run import VERSION, Data, Run
 
@@ -27,7 +28,8 @@ def _load(data: Data, seed: int):
 
 def load(run: Run):
     """Training images, test images and the data set of `run`, kept for the next runs on the same images."""
-    return _load(run.data, 0 if run.data.per_class is None else run.seed)
+    drawn_anew = run.data.per_class is not None and run.data.subset_seed is None
+    return _load(run.data, run.seed if drawn_anew else 0)
 
 
 def perform(
@@ -44,7 +46,7 @@ def perform(
     train, test, whole = load(run)
     shape = tuple(train.images.shape[1:])
     if hasattr(run.model, "check"):
-        run.model.check(shape, run.recipe.batch_size)
+        run.model.check(shape, len(train) % run.recipe.batch_size or run.recipe.batch_size)
     begin = training.clock(place)
     model = build(run.model, shape, train.classes, run.seed).to(place, memory_format=torch.contiguous_format)
     train, test = (part.to(place, training.layout(model)) for part in (train, test))
@@ -88,6 +90,18 @@ def perform(
     }
 
 
+def attempt(run: Run, device: str) -> dict[str, Any] | str:
+    """The record of `run` at one CPU thread, or why there is none, as one line: what a worker sends back.
+
+    Errors are caught here since not every exception can be sent between processes, nor told from the pool's own.
+    """
+    try:
+        return perform(run, device, threads=1)
+    except (Exception, SystemExit) as error:
+        text = " ".join(str(error).split())
+        return text if isinstance(error, InputError) else f"{type(error).__name__}: {text}"
+
+
 def finite(value: Any) -> Any:
     """The same with NaN and infinities as text, since JSON has no such numbers."""
     if isinstance(value, float) and not math.isfinite(value):
@@ -124,11 +138,12 @@ def commit() -> str:
 
 def follow_parent() -> None:
     """End this worker process when its driver is gone, however it went; leave Ctrl-C to the driver."""
+    import multiprocessing
     import signal
     import threading
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = os.getppid()
+    parent = multiprocessing.parent_process().pid  # os.getppid() is another by now, if the driver died meanwhile
 
     def watch() -> None:
         while os.getppid() == parent:

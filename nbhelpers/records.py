@@ -52,8 +52,11 @@ def read_plan(folder: Path) -> list[dict[str, Any]]:
     """The planned runs (key, seed, labels, predicted_seconds) of the set in `folder`; empty without a sound plan."""
     try:
         return json.loads((Path(folder) / "plan.json").read_text(encoding="utf-8"))["runs"]
-    except (FileNotFoundError, json.JSONDecodeError, KeyError, TypeError):
+    except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
         return []
+
+
+PARTS = {"key", "version", "status", "run", "final", "history", "probes", "correct", "provenance"}
 
 
 class Store:
@@ -69,8 +72,9 @@ class Store:
         """The record of `key`; None where there is none, or only a damaged one (which counts as missing)."""
         try:
             record = json.loads(self.path(key).read_text(encoding="utf-8"))
-            sound = record["key"] == key == key_of(record["run"], record["version"]) and record["version"] == VERSION
-        except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
+            own_key = key_of(record["run"], record["version"])
+            sound = record.keys() >= PARTS and record["key"] == key == own_key and record["version"] == VERSION
+        except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
             return None
         return record if sound else None
 

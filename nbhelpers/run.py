@@ -1,16 +1,17 @@
 """Specs of a run: the data, the model, the recipe, a seed; and the key that names its record."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 import math
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, FiniteFloat, model_validator
 
-from nbhelpers.errors import InputError
 from nbhelpers.models import Model
-from nbhelpers.spec import Count, NonNegative, Positive, Share, Spec, arguments, named, one_line
+from nbhelpers.spec import Count, NonNegative, Positive, Share, Spec, arguments, named
 
 VERSION = 1  # of what a run computes: raised when the same spec would give other numbers
 SCHEDULES: dict[str, dict[str, Any]] = {
@@ -35,7 +36,7 @@ class Data(Spec):
     test_per_class: Count | None = None
     classes: Annotated[int, Field(ge=2)] | None = None
     size: Count | None = None
-    mean: tuple[float, ...] | None = None
+    mean: tuple[FiniteFloat, ...] | None = None
     std: tuple[Positive, ...] | None = None
     subset_seed: Annotated[int, Field(ge=0)] | None = None
 
@@ -93,15 +94,15 @@ class Run(Spec):
     labels: dict[str, Any] = Field(default_factory=dict)
     probes: tuple[str, ...] = ()
 
-    def __init__(self, **fields: Any):
-        try:
-            super().__init__(**fields)
-        except ValidationError as error:
-            raise InputError(one_line(error)) from None
-
     def canonical(self) -> dict[str, Any]:
         everything = super().canonical()
         return {name: everything[name] for name in ("data", "model", "recipe")} | {"seed": self.seed}
+
+    def model_copy(self, **changes: Any) -> Run:
+        """A copy with its own key: the cached one would come along."""
+        copy = super().model_copy(**changes)
+        copy.__dict__.pop("key", None)
+        return copy
 
     @cached_property
     def key(self) -> str:

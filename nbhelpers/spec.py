@@ -1,10 +1,13 @@
 """What all specs share: validated, frozen, comparable, and with one canonical form to hash."""
 
 import difflib
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from nbhelpers.errors import InputError
 
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -16,10 +19,17 @@ class Spec(BaseModel):
     """A frozen description. Unknown fields are errors, and so is a bool where a number is meant.
 
     `canonical()` holds the fields that differ from their defaults, so that a field added later, with
-    a default that means "as before", leaves the hash of every older spec as it was.
+    a default that means "as before", leaves the hash of every older spec as it was. What is not allowed is
+    an InputError of one line.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def __init__(self, **fields: Any):
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            raise InputError(one_line(error)) from None
 
     @model_validator(mode="before")
     @classmethod
@@ -65,25 +75,40 @@ def named(kind: str, table: Mapping[str, Mapping[str, Any]]) -> Any:
 
     def check(value: Any) -> Any:
         given = {"name": value} if isinstance(value, str) else dict(value) if isinstance(value, Mapping) else {}
-        name = given.pop("name", None)
-        if name not in table:
-            raise ValueError(f"unknown {kind} {name if name else value!r}{suggestion(str(name), table)}")
-        for argument, argument_value in given.items():
+        name = given.pop("name", value)
+        if not isinstance(name, str) or name not in table:
+            raise ValueError(f"unknown {kind} {name!r}{suggestion(name, table)}")
+        for argument, given_value in given.items():
             if argument not in table[name]:
                 allowed = ", ".join(table[name]) or "none"
                 raise ValueError(f"{kind} {name} has no argument {argument!r} (arguments: {allowed})")
-            default = table[name][argument]
-            if isinstance(default, float):
-                try:
-                    given[argument] = float(argument_value)
-                except (TypeError, ValueError):
-                    raise ValueError(f"{kind} {name}: {argument} must be a number, not {argument_value!r}") from None
-            elif isinstance(default, int) and not isinstance(argument_value, (int, list, tuple)):
-                raise ValueError(f"{kind} {name}: {argument} must be a whole number, not {argument_value!r}")
+            given[argument] = _argument(f"{kind} {name}: {argument}", given_value, table[name][argument])
         changed = {a: plain(v) for a, v in given.items() if plain(v) != plain(table[name][a])}
         return {"name": name} | changed if changed else name
 
     return Annotated[str | dict[str, Any], BeforeValidator(check)]
+
+
+def _argument(field: str, value: Any, default: Any) -> Any:
+    """`value` in the type of `default`: a finite number, a whole number from 1 or a list of such, or a list of such."""
+    if isinstance(default, float):
+        number = None if isinstance(value, bool) else _float(value)
+        if number is None or not math.isfinite(number):
+            raise ValueError(f"{field}: {value!r}: must be a number")
+        return number
+    items = list(value) if isinstance(value, (list, tuple)) else [value]
+    if isinstance(default, tuple) and not isinstance(value, (list, tuple)):
+        raise ValueError(f"{field}: {value!r}: must be a list")
+    if any(isinstance(item, bool) or not isinstance(item, int) or item < 1 for item in items):
+        raise ValueError(f"{field}: {value!r}: must be a whole number from 1" + (" each" if len(items) > 1 else ""))
+    return value
+
+
+def _float(value: Any) -> float | None:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None
 
 
 def arguments(value: str | Mapping[str, Any], table: Mapping[str, Mapping[str, Any]]) -> tuple[str, dict[str, Any]]:
@@ -93,9 +118,9 @@ def arguments(value: str | Mapping[str, Any], table: Mapping[str, Mapping[str, A
     return name, dict(table[name]) | given
 
 
-def suggestion(name: str, known) -> str:
+def suggestion(name: Any, known) -> str:
     """``": did you mean 'x'?"`` or the list of what is known."""
-    close = difflib.get_close_matches(name, list(known), n=1)
+    close = difflib.get_close_matches(name, list(known), n=1) if isinstance(name, str) else []
     return f": did you mean {close[0]!r}?" if close else f" (known: {', '.join(map(str, known))})"
 
 
@@ -103,7 +128,8 @@ def one_line(error: ValidationError) -> str:
     """A ValidationError as one line: field, value, what is allowed."""
     first = error.errors()[0]
     field = ".".join(str(part) for part in first["loc"] if not str(part).startswith("function-"))
-    shown = "" if first["type"] in ("missing", "extra_forbidden") or not field else f" {first['input']!r}:"
+    unshown = first["type"] in ("missing", "extra_forbidden") or isinstance(first["input"], (Mapping, Spec))
+    shown = "" if unshown else f" {first['input']!r}:"
     return f"{field}:{shown} {reason(first)}" if field else reason(first)
 
 

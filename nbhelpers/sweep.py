@@ -70,16 +70,12 @@ def in_process(runs: Sequence[Run], device: str) -> Iterator[tuple[Run, Outcome]
     """One run after the other in this process, at one CPU thread; the number of threads is restored at the end."""
     import torch
 
-    from nbhelpers.perform import perform
+    from nbhelpers.perform import attempt
 
     threads = torch.get_num_threads()
     try:
         for run in runs:
-            try:
-                outcome: Outcome = perform(run, device, threads=1)
-            except Exception as error:
-                outcome = Failure(run, describe(error))
-            yield run, outcome
+            yield run, _outcome(run, attempt(run, device))
     finally:
         torch.set_num_threads(threads)
 
@@ -91,7 +87,7 @@ def pool(runs: Sequence[Run], device: str, workers: int, limit: float | None) ->
 
     from pebble import ProcessExpired, ProcessPool
 
-    from nbhelpers.perform import follow_parent, perform
+    from nbhelpers.perform import attempt, follow_parent
 
     # Never forked: a child forked after torch has started its threads can deadlock.
     made = ProcessPool(workers, initializer=follow_parent, context=multiprocessing.get_context("spawn"))
@@ -100,11 +96,11 @@ def pool(runs: Sequence[Run], device: str, workers: int, limit: float | None) ->
         while waiting or running:
             while waiting and len(running) < 2 * workers:
                 run = waiting.pop()
-                running[made.schedule(perform, args=(run, device, 1), timeout=limit)] = run
+                running[made.schedule(attempt, args=(run, device), timeout=limit)] = run
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 run = running.pop(future)
                 try:
-                    yield run, future.result()
+                    yield run, _outcome(run, future.result())
                 except ProcessExpired:
                     if run.key in lost:
                         yield run, Failure(run, LOST_TWICE)
@@ -113,15 +109,11 @@ def pool(runs: Sequence[Run], device: str, workers: int, limit: float | None) ->
                         waiting.append(run)
                 except TimeoutError:
                     yield run, Failure(run, f"took longer than the limit of {limit:g} seconds")
-                except Exception as error:
-                    yield run, Failure(run, describe(error))
         made.close()
     finally:
         made.stop()
         made.join()
 
 
-def describe(error: BaseException) -> str:
-    """An error as one line."""
-    text = " ".join(str(error).split())
-    return text if isinstance(error, ValueError) else f"{type(error).__name__}: {text}"
+def _outcome(run: Run, answer: dict[str, Any] | str) -> Outcome:
+    return Failure(run, answer) if isinstance(answer, str) else answer

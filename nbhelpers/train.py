@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nbhelpers import device as devices
+from nbhelpers.errors import InputError
 from nbhelpers.run import Recipe
 from nbhelpers.streams import seed_of, stream
 from nbhelpers.tensors import Images
@@ -41,11 +43,14 @@ def fit(
     test_loss and test_accuracy where the recipe evaluates every epoch.
 
     `settings` are the fields of a Recipe, for use without one: ``fit(net, train, epochs=3, lr=0.1,
-    batch_size=64)``. Training stops after an epoch whose loss is not finite. The batches of an epoch
-    depend on `seed` and the epoch alone.
+    batch_size=64)``. Training stops after an epoch whose loss is not finite. The batches of an epoch depend on
+    `seed` and the epoch alone. Raises InputError for a field, device or precision that is not allowed.
     """
+    if recipe and settings:
+        raise InputError(f"{', '.join(settings)}: give a recipe or its fields, not both")
     recipe = recipe or Recipe(**settings)
-    device = torch.device(device)
+    device = devices.choose(device) if isinstance(device, str) else device
+    devices.check_precision(recipe.precision, device)
     memory_format = layout(model)
     model.to(device, memory_format=memory_format)
     train = train.to(device, memory_format)
@@ -109,7 +114,7 @@ def evaluate(model: nn.Module, test: Images, batch_size: int = 256) -> Evaluatio
     model.eval()
     losses, correct = [], []
     for x, y in zip(test.images.split(batch_size), test.labels.split(batch_size), strict=True):
-        logits = model(x)
+        logits = model(x.clone())  # x is a view of the images, and a first layer may work in place
         losses.append(F.cross_entropy(logits, y, reduction="sum").double())
         correct.append(logits.argmax(1) == y)
     hits = torch.cat(correct).cpu().numpy().astype(np.uint8)

@@ -153,6 +153,7 @@ def test_recalibrated_statistics_are_averages_over_the_training_batches(net, ran
     train, test = random_images(40), random_images(30)
     with torch.no_grad():  # as after training: statistics that lag, weights that count
         net.block1.norm.running_mean.fill_(3)
+        net.block1.norm.num_batches_tracked.fill_(50)
         net.linear.weight.mul_(20)
     expected = evaluate(with_average_statistics(net, train.images, RECIPE.batch_size), test)
     found = measure("recalibrated_batchnorm@1", net, train, test)

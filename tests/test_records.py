@@ -11,7 +11,7 @@ from filelock import Timeout
 
 from nbhelpers import records
 from nbhelpers.records import Store
-from nbhelpers.run import VERSION, Run
+from nbhelpers.run import VERSION, Run, key_of
 
 RESULTS = Path(__file__).parents[1] / "results"
 
@@ -19,7 +19,18 @@ RESULTS = Path(__file__).parents[1] / "results"
 @pytest.fixture
 def record(make_run):
     run = make_run(seed=3)
-    return {"key": run.key, "version": VERSION, "status": "done", "run": run.canonical(), "final": {"test_loss": 0.5}}
+    return {
+        "key": run.key,
+        "version": VERSION,
+        "status": "done",
+        "run": run.canonical(),
+        "final": {"test_loss": 0.5},
+    } | {
+        "history": [],
+        "probes": {},
+        "correct": "",
+        "provenance": {},
+    }
 
 
 @pytest.mark.parametrize("count", [1, 7, 8, 9, 10_000])
@@ -64,7 +75,6 @@ def damaged(record: dict, kind: str) -> bytes:
         "without run": records.dump({name: value for name, value in record.items() if name != "run"}),
         "without key": records.dump({name: value for name, value in record.items() if name != "key"}),
         "foreign key": records.dump(record | {"key": "0" * 20}),
-        "other version": records.dump(record | {"version": VERSION + 1}),
     }
     return b"\xff\xfe\x00garbage" if kind == "garbage" else made[kind].encode()
 
@@ -85,7 +95,6 @@ def damaged(record: dict, kind: str) -> bytes:
         "without run",
         "without key",
         "foreign key",
-        "other version",
     ],
 )
 def test_a_damaged_record_counts_as_missing(tmp_path, record, kind):
@@ -103,6 +112,12 @@ def test_a_record_under_another_name_counts_as_missing(tmp_path, record, make_ru
     store.path(record["key"]).rename(store.path(other))
     assert store.load(other) is None
     assert store.load(record["key"]) is None
+
+
+def test_a_sound_record_of_another_version_counts_as_missing(tmp_path, record):
+    store, old = Store(tmp_path), record | {"version": VERSION + 1, "key": key_of(record["run"], VERSION + 1)}
+    store.save(old)
+    assert store.load(old["key"]) is None
 
 
 def test_a_record_that_was_never_written_is_missing(tmp_path):
@@ -159,6 +174,21 @@ def test_an_equal_file_is_left_alone_and_another_one_replaced(tmp_path):
 def test_a_written_file_can_be_read_by_everybody(tmp_path):
     records.write(tmp_path / "record.json", "x")
     assert (tmp_path / "record.json").stat().st_mode & 0o777 == 0o644
+
+
+def test_a_plan_is_read_and_an_unsound_one_is_empty(tmp_path):
+    assert records.read_plan(tmp_path) == []
+    planned = [{"key": "0" * 20, "seed": 0, "labels": {}, "predicted_seconds": 1.5}]
+    (tmp_path / "plan.json").write_text(json.dumps({"runs": planned}))
+    assert records.read_plan(tmp_path) == planned
+    for unsound in ('{"runs": [', "null", "{}"):
+        (tmp_path / "plan.json").write_text(unsound)
+        assert records.read_plan(tmp_path) == []
+
+
+def test_a_plan_that_is_no_text_is_empty(tmp_path):
+    (tmp_path / "plan.json").write_bytes(b"\xff\xfe")
+    assert records.read_plan(tmp_path) == []
 
 
 def test_only_one_execution_holds_the_lock_of_a_set(tmp_path):

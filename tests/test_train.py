@@ -81,8 +81,8 @@ def test_training_is_a_plain_loop_bit_for_bit(small_data, model, settings):
     [
         {"optimizer": "sgd", "lr": 0.1},
         {"optimizer": "sgd", "lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.01},
-        {"optimizer": "adam", "lr": 0.01, "betas": (0.8, 0.99), "eps": 1e-6, "weight_decay": 0.01},
-        {"optimizer": "adamw", "lr": 0.01, "betas": (0.8, 0.99), "eps": 1e-6, "weight_decay": 0.1},
+        {"optimizer": "adam", "lr": 0.01, "betas": (0.8, 0.99), "eps": 0.5, "weight_decay": 0.01},
+        {"optimizer": "adamw", "lr": 0.01, "betas": (0.8, 0.99), "eps": 0.5, "weight_decay": 0.1},
     ],
     ids=["sgd", "nesterov", "adam", "adamw"],
 )
@@ -118,7 +118,6 @@ def test_a_plain_module_can_be_fitted_with_settings_alone(random_images):
     assert not equal(before, weights(net))
 
 
-@pytest.mark.xfail(strict=True, reason="settings beside a recipe are dropped without a word")
 def test_a_recipe_and_settings_together_are_an_error(random_images):
     with pytest.raises((TypeError, ValueError)):
         train.fit(MLP(hidden=()).build(SHAPE, 3), random_images(), None, Recipe(lr=1, epochs=1, batch_size=8), epochs=2)
@@ -219,7 +218,6 @@ def test_evaluation_leaves_weights_and_running_statistics_alone(random_images):
     assert equal(weights(net), before)
 
 
-@pytest.mark.xfail(strict=True, reason="batches of the test images are views, and activations work in place")
 def test_evaluation_leaves_the_images_alone_when_the_activation_comes_first(random_images):
     net, test = build(ConvNet(channels=[4], order="activation-conv-norm"), SHAPE, 3, seed=1), random_images()
     before = test.images.clone()

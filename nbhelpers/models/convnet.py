@@ -40,8 +40,8 @@ class ConvNet(Spec):
     def _consistent(self):
         if self.kernel % 2 == 0:
             raise ValueError(f"kernel: {self.kernel}: must be odd, so that padding keeps the image size")
-        if any(block > len(self.channels) for block in self.pool):
-            raise ValueError(f"pool: {list(self.pool)}: there are only {len(self.channels)} blocks")
+        if sorted(set(self.pool)) != list(self.pool) or any(block > len(self.channels) for block in self.pool):
+            raise ValueError(f"pool: {list(self.pool)}: must be rising, from 1 to {len(self.channels)}")
         return self
 
     def norm_widths(self, width_in: int) -> list[int]:
@@ -52,11 +52,15 @@ class ConvNet(Spec):
     def check(self, shape: tuple[int, int, int], batch_size: int) -> None:
         """Raise InputError where the net cannot be built for images of `shape` or trained on such batches."""
         layers.check_norm(self.norm, self.norm_widths(shape[0]))
-        size = min(shape[1:]) >> len(self.pool)
-        if not size:
+        if not min(shape[1:]) >> len(self.pool):
             raise InputError(f"pool: {list(self.pool)}: nothing is left of {shape[1]}x{shape[2]} pixels")
-        if layers.name_of(self.norm) == "batch" and batch_size * size * size == 1:
-            raise InputError("batch_size: 1: BatchNorm needs more than one value per channel")
+        pooled_before_last_norm = sum(block < len(self.channels) for block in self.pool)
+        values = batch_size * (shape[1] >> pooled_before_last_norm) * (shape[2] >> pooled_before_last_norm)
+        if layers.name_of(self.norm) == "batch" and values == 1:
+            raise InputError(
+                f"batch_size: {batch_size} image in a batch, and 1 pixel of it where the last norm is: "
+                "BatchNorm needs more than one value per channel"
+            )
 
     def build(self, shape: tuple[int, int, int], classes: int):
         """The net for images of `shape` (channels, height, width); its input is (N, *shape)."""
@@ -70,7 +74,7 @@ class ConvNet(Spec):
             made = {
                 "conv": nn.Conv2d(width_in, channels, self.kernel, padding=self.kernel // 2, bias=self.bias),
                 "norm": layers.norm(self.norm, norm_widths[i], i),
-                "activation": layers.activation(self.activation),
+                "activation": layers.activation(self.activation, inplace=i > 0 or not self._starts_with_activation()),
             }
             block = OrderedDict((name, made[name]) for name in self.order.split("-") if made[name] is not None)
             if i + 1 in self.pool:
@@ -84,3 +88,7 @@ class ConvNet(Spec):
         blocks["flatten"] = nn.Flatten()
         blocks["linear"] = nn.Linear(width_in * (1 if average else height * width), classes)
         return nn.Sequential(blocks)
+
+    def _starts_with_activation(self) -> bool:
+        order = self.order.split("-")
+        return order[0] == "activation" or (order[:2] == ["norm", "activation"] and self.norm == "none")

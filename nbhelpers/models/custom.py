@@ -2,11 +2,13 @@
 
 import hashlib
 import importlib.util
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from nbhelpers.errors import InputError
 from nbhelpers.spec import Spec
 
 
@@ -20,21 +22,27 @@ class Custom(Spec):
     target: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")]
     kwargs: dict[str, Any] = Field(default_factory=dict)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_source(cls, values: Any) -> Any:
+        """A record holds the source's hash, which is not given but found."""
+        return {k: v for k, v in values.items() if k != "source"} if isinstance(values, Mapping) else values
+
     def canonical(self) -> dict[str, Any]:
         return super().canonical() | {"source": self.source()}
 
     def source(self) -> str:
-        """SHA-256 of the target module's source file, 16 hex digits."""
+        """SHA-256 of the target module's source file, 16 hex digits. InputError where there is none."""
         module = self.target.split(":")[0]
-        found = importlib.util.find_spec(module)
-        if found is None or not found.origin:
-            raise ValueError(f"target: {self.target!r}: there is no module {module!r}")
-        return hashlib.sha256(Path(found.origin).read_bytes()).hexdigest()[:16]
+        try:
+            return hashlib.sha256(Path(importlib.util.find_spec(module).origin).read_bytes()).hexdigest()[:16]
+        except (ImportError, AttributeError, TypeError, ValueError, OSError):
+            raise InputError(f"target: {self.target!r}: there is no module {module!r} with a source file") from None
 
     def build(self, shape: tuple[int, int, int], classes: int):
         """The module that the target makes for images of `shape` (channels, height, width)."""
         module, function = self.target.split(":")
         found = getattr(importlib.import_module(module), function, None)
         if found is None:
-            raise ValueError(f"target: {self.target!r}: {module} has no {function!r}")
+            raise InputError(f"target: {self.target!r}: {module} has no {function!r}")
         return found(shape=shape, classes=classes, **self.kwargs)

@@ -27,17 +27,20 @@ Activation = named("activation", ACTIVATIONS)
 Norm = named("norm", NORMS)
 
 
-def activation(value: str | dict):
-    """The module of a checked `Activation`. ReLU works in place: no later backward reads its input."""
+def activation(value: str | dict, inplace: bool = True):
+    """The module of a checked `Activation`. ReLU works in place, which saves memory: no backward reads its input.
+
+    Not so for a layer that receives the images themselves: those are used again.
+    """
     from torch import nn
 
     from nbhelpers.models import modules
 
     name, args = arguments(value, ACTIVATIONS)
     if name == "relu":
-        return nn.ReLU(inplace=True) if args["slope"] == 1 else modules.ScaledReLU(args["slope"])
+        return nn.ReLU(inplace=inplace) if args["slope"] == 1 else modules.ScaledReLU(args["slope"])
     if name == "leaky_relu":
-        return nn.LeakyReLU(args["negative_slope"], inplace=True)
+        return nn.LeakyReLU(args["negative_slope"], inplace=inplace)
     if name == "sigmoid":
         default = args == ACTIVATIONS["sigmoid"]
         return nn.Sigmoid() if default else modules.AffineSigmoid(args["scale"], args["shift"])
