@@ -17,6 +17,7 @@ import os
 import platform
 import resource
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -31,7 +32,7 @@ import nbhelpers as nb
 from nbhelpers import allocator, estimate
 
 THREADS = 2
-MATMUL = 4096  # rows and columns of the matrices whose product stands for the peak
+MATMUL = 3072  # rows and columns of the matrices whose product stands for the peak
 VARIANTS = ("textbook", "2 workers", "nbhelpers", "bound", "matmul")
 CIFAR = {"mean": (0.4914, 0.4822, 0.4465), "std": (0.2023, 0.1994, 0.2010)}
 
@@ -200,11 +201,14 @@ def ours(shape: Shape, model, pixels: np.ndarray, labels: np.ndarray, fixed: boo
 def compare(shape: Shape, rounds: int, seconds: float) -> dict[str, Any]:
     """Time all variants of a shape in turn: a row of the table."""
     workers = {variant: ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) for variant in VARIANTS}
-    plans, times, memory = {}, {variant: [] for variant in VARIANTS}, {}
+    ready, plans, times, memory = [], {}, {variant: [] for variant in VARIANTS}, {}
     try:
         for variant, worker in workers.items():
             os.environ["NBHELPERS_MALLOC"] = "default" if variant in VARIANTS[:2] else "keep"
-            worker.submit(prepare, variant, shape).result()
+            ready.append(worker.submit(prepare, variant, shape))
+        for future in ready:
+            future.result()
+        print(f"{shape.name}: timing {', '.join(VARIANTS)}", file=sys.stderr, flush=True)
         for variant, worker in workers.items():
             worker.submit(measure, 1, 2).result()  # the first steps are slow
             steps = seconds / worker.submit(measure, 1, min(shape.epoch, 10)).result()[0]

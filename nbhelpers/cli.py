@@ -6,6 +6,7 @@ import argparse
 import os
 import signal
 import sys
+import threading
 from typing import Any
 
 from nbhelpers import __version__
@@ -16,7 +17,8 @@ def main(words: list[str] | None = None) -> int:
     """Run one command and return its exit code."""
     options = _parser().parse_args(words)
     # A polite end, so that kernel and workers are ended too: SIGTERM's default would leave them behind.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         return options.command(options)
     except OneLine as error:
@@ -66,7 +68,7 @@ def _run(options: argparse.Namespace) -> int:
 
     changes = dict(_param(text) for text in options.param)
     changes |= {"workers": options.workers} if options.workers is not None else {}
-    changes |= {"results": os.path.abspath(options.results)} if options.results else {}
+    changes |= {"results": options.results} if options.results else {}
     changes |= {"train": False} if options.recorded else {}
     studies = options.notebook or parameters.studies()
     for study in studies:  # all are checked before the first is run
@@ -90,10 +92,15 @@ def _param(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise InputError(f"--param: {text!r}: must be NAME=VALUE")
+    if name == "parameter_set":
+        raise InputError(f"--param: {text!r}: a set is chosen with --set {value}")
     try:
-        return name, yaml.load(value, Loader)
+        parsed = yaml.load(value, Loader)
     except yaml.YAMLError:
         raise InputError(f"--param: {text!r}: the value is no YAML") from None
+    if parsed is None:
+        raise InputError(f"--param: {text!r}: the value is missing")
+    return name, parsed
 
 
 def _list(options: argparse.Namespace) -> int:

@@ -31,7 +31,7 @@ from nbhelpers.download import DataError
 from nbhelpers.prepared import ARRAYS, Dataset, assemble, cached, find, fingerprint, user_cache
 from nbhelpers.readers import SPLITS
 
-__all__ = ["DataError", "Dataset", "available", "describe", "load", "names", "per_class", "prepare", "root"]
+__all__ = ["DataError", "Dataset", "available", "check", "describe", "load", "names", "per_class", "prepare", "root"]
 
 DRAWN = {"train": 1000, "test": 200}  # images a class of "shapes"
 
@@ -51,7 +51,7 @@ def describe(name: str, size: int | None = None, classes: int | None = None) -> 
 
     Needs no data for a named set; a "folder:" set is loaded for it. Raises DataError as `load` does.
     """
-    _validate(name, size, classes)
+    check(name, size, classes)
     if name.startswith("folder:"):
         data = load(name, size, classes)
         height, width, channels = data.train_images.shape[1:]
@@ -75,7 +75,7 @@ def per_class(name: str) -> tuple[int | None, int | None]:
 
 def available(name: str) -> bool:
     """Whether `load(name)` can do without a download. Raises DataError for an unknown name."""
-    _validate(name)
+    check(name)
     if name.startswith("folder:"):
         return all((_folder(name) / split).is_dir() for split in SPLITS)
     return name == "shapes" or find(name, root()) is not None or catalogue.source(name, root()) is not None
@@ -87,7 +87,7 @@ def load(name: str, size: int | None = None, classes: int | None = None, downloa
     Raises DataError for an unknown name, values out of range, and data that is missing (with the ways to get
     it), damaged or incomplete. Many processes may ask at once: one prepares, the others wait.
     """
-    _validate(name, size, classes)
+    check(name, size, classes)
     key = _key(name, size, classes)
     if name == "shapes":
         return cached(name, key, root(), lambda folder: _draw(size or 32, classes or 10))
@@ -102,7 +102,7 @@ def load(name: str, size: int | None = None, classes: int | None = None, downloa
 
 def prepare(name: str, size: int | None = None, classes: int | None = None) -> Dataset:
     """`load`, saying on standard output where the data came from, what it is and how long it took."""
-    _validate(name, size, classes)
+    check(name, size, classes)
     start, origin = time.perf_counter(), find(_key(name, size, classes), root())
     if origin is None and name in SETS:
         origin = find(name, root()) or catalogue.source(name, root()) or "a download"
@@ -115,7 +115,7 @@ def prepare(name: str, size: int | None = None, classes: int | None = None) -> D
     return data
 
 
-def _validate(name: str, size: int | None = None, classes: int | None = None) -> None:
+def check(name: str, size: int | None = None, classes: int | None = None) -> None:
     if not isinstance(name, str) or not (name in names() or name.startswith("folder:")):
         near = difflib.get_close_matches(str(name), names(), n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}? " if near else ""

@@ -33,11 +33,14 @@ def macs(run: Run) -> float:
     """Multiply-accumulates of the run: three times the net's per training image and epoch, once per test image."""
     shape, classes = datasets.describe(run.data.name, run.data.size, run.data.classes)
     train, test = images(run, classes)
-    recipe = run.recipe
-    epochs = min(recipe.epochs, recipe.stop_after or recipe.epochs)
-    evaluations = epochs if recipe.evaluate == "epoch" else 1
+    evaluations = epochs(run) if run.recipe.evaluate == "epoch" else 1
     forward = sum(row["macs"] for row in layer_rows(run.model, shape, classes))
-    return forward * (3 * train * epochs + test * evaluations)
+    return forward * (3 * train * epochs(run) + test * evaluations)
+
+
+def epochs(run: Run) -> int:
+    """The epochs that the run trains."""
+    return min(run.recipe.epochs, run.recipe.stop_after or run.recipe.epochs)
 
 
 def images(run: Run, classes: int) -> tuple[int, int]:
@@ -48,5 +51,5 @@ def images(run: Run, classes: int) -> tuple[int, int]:
 def seconds(run: Run) -> float:
     """About how many seconds the run takes on one core."""
     _, classes = datasets.describe(run.data.name, run.data.size, run.data.classes)
-    steps = images(run, classes)[0] / run.recipe.batch_size * run.recipe.epochs
+    steps = images(run, classes)[0] / run.recipe.batch_size * epochs(run)
     return START + STEP * steps + macs(run) / MACS_PER_SECOND

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from nbhelpers import parameters, places, records
 
 
@@ -32,7 +34,9 @@ def _state(study: str, name: str, results: str) -> dict[str, str]:
 
 
 def _hours(seconds: float) -> str:
-    return "" if not seconds else f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+    if seconds < 90:
+        return f"{math.ceil(seconds)} s" if seconds else ""
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def text(results: str = "") -> str:

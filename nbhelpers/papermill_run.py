@@ -22,8 +22,11 @@ def run(study: str, set_name: str, changes: dict[str, Any], *, fresh: bool = Fal
     Raises InputError for a study, set or parameter that is not allowed, RunError where the notebook failed.
     """
     source = notebook(study)
+    # The kernel works in the project's folder, not in the one that the user's paths start from.
+    set_name = os.path.abspath(set_name) if set_name.endswith((".yaml", ".yml")) else set_name
+    changes = changes | ({"results": os.path.abspath(changes["results"])} if changes.get("results") else {})
     values = parameters.check(study, {**parameters.load(study, set_name), **changes}, parameters.load(study, "demo"))
-    folder = parameters.Parameters(study, values, *parameters.which(study, values)).folder
+    folder = parameters.Parameters(study, values, *parameters.which(study, values)).folder.absolute()
     _check_writable(folder)
     target = folder / f"{study}.ipynb"
     partial, failed = (folder / f"{study}.{state}.ipynb" for state in ("partial", "failed"))
@@ -62,6 +65,8 @@ def _execute(source: Path, partial: Path, values: dict[str, Any], fresh: bool, o
     from papermill.exceptions import PapermillExecutionError
 
     environment = {"NBHELPERS_FRESH": "1" if fresh else "0", "PYTHONUNBUFFERED": "1"}
+    if results := os.environ.get("NBHELPERS_RESULTS"):
+        environment["NBHELPERS_RESULTS"] = os.path.abspath(results)
     root = places.root()
     # Relative, since papermill writes the paths that it is given into the notebook.
     with _environment(environment), contextlib.chdir(root or Path.cwd()):
@@ -79,6 +84,8 @@ def _execute(source: Path, partial: Path, values: dict[str, Any], fresh: bool, o
                     extra_arguments=["--log-level=ERROR"],  # of the kernel: it warns that it listens on loopback
                 )
             except PapermillExecutionError as error:
+                if error.ename in ("InputError", "ParameterError", "DataError", "DeviceError"):
+                    raise InputError(f"{source.stem}: {error.evalue}") from error
                 raise RunError(f"{source.stem}: {error.ename}: {error.evalue}") from error
             except RuntimeError as error:  # from jupyter_client and nbclient
                 if last or not any(said in str(error) for said in NOT_STARTED):

@@ -15,20 +15,20 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from nbhelpers import places
 from nbhelpers.errors import InputError
 from nbhelpers.models.layers import Activation, Norm
 from nbhelpers.run import Data, Recipe
-from nbhelpers.spec import Count, reason, suggestion
+from nbhelpers.spec import Count, has_bool, reason, suggestion
 
 EXECUTION: dict[str, Any] = {"device": "auto", "workers": 0, "results": "", "train": True}
 Whole = Annotated[int, Field(ge=0)]
 TYPES: dict[str, Any] = {
     **{name: Annotated[field.annotation, *field.metadata, None] for name, field in Recipe.model_fields.items()},
     "parameter_set": str,
-    "dataset": Annotated[str, Field(min_length=1)],
+    "dataset": Annotated[str, Field(min_length=1), AfterValidator(lambda name: _known_dataset(name))],
     "images_per_class": Count,
     "test_images_per_class": Count,
     "shared_subset": bool,
@@ -36,21 +36,34 @@ TYPES: dict[str, Any] = {
     "size": Count,
     "mean": Data.model_fields["mean"].annotation,
     "std": Data.model_fields["std"].annotation,
-    "blocks": Annotated[list[Count], Field(min_length=1)],
-    "rescaled_blocks": list[Count],
+    "blocks": Annotated[list[Count], Field(min_length=2), AfterValidator(lambda values: _rising(values))],
+    "rescaled_blocks": Annotated[list[Count], Field(min_length=1), AfterValidator(lambda values: _rising(values))],
     "width": Count,
     "kernel": Count,
     "activation": Activation,
     "activations": Annotated[list[Activation], Field(min_length=1)],
     "norm": Norm,
     "seeds": Count,
-    "extra_seeds": Whole,
+    "extra_seeds": Count,
     "first_seed": Whole,
     "device": Literal["auto", "cpu", "cuda"],
     "workers": Whole,
     "results": str,
     "train": bool,
 }
+
+
+def _known_dataset(name: str) -> str:
+    from nbhelpers import data
+
+    data.check(name)
+    return name
+
+
+def _rising(values: list[int]) -> list[int]:
+    if sorted(set(values)) != values:
+        raise ValueError("must be rising numbers")
+    return values
 
 
 class ParameterError(InputError):
@@ -84,7 +97,7 @@ def read(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file. ParameterError where it is missing, no YAML, or no mapping."""
     try:
         values = yaml.load(path.read_text(encoding="utf-8"), Loader)
-    except FileNotFoundError:
+    except OSError:
         raise ParameterError(f"{path}: there is no such parameter set") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ParameterError(f"{path}: is no YAML: {' '.join(str(error).split())}") from None
@@ -135,7 +148,7 @@ def check(study: str, values: Mapping[str, Any], demo: Mapping[str, Any]) -> dic
 def check_value(name: str, value: Any, example: Any) -> Any:
     """`value` in the type of the parameter `name`: its entry in TYPES, else the type of `example`."""
     kind = TYPES.get(name, type(example))
-    if isinstance(value, bool) and not isinstance(example, bool):
+    if has_bool(value) and not isinstance(example, bool):
         raise ParameterError(f"{name}: {value!r}: must not be true or false, but such as {example!r}")
     try:
         checked = TypeAdapter(kind).validate_python(value)
@@ -180,9 +193,10 @@ def which(study: str, values: Mapping[str, Any]) -> tuple[str, str]:
     The folder is that of the set whose values these are, whatever set they started from; SET~HASH8 where they
     are those of none, so that a trial never overwrites a set's results.
     """
-    started = values["parameter_set"]
-    for name in dict.fromkeys([started, *sets(study)]):
-        if plain(key_values(load(study, name))) == plain(key_values(values)):
+    started, known = values["parameter_set"], sets(study)
+    for name in dict.fromkeys([started, *known]):
+        own_folder = name in known or Path(name).stem not in known  # a file never writes to the folder of a set
+        if own_folder and plain(key_values(load(study, name))) == plain(key_values(values)):
             return name, Path(name).stem
     text = json.dumps(plain(key_values(values)), sort_keys=True)
     return started, f"{Path(started).stem}~{hashlib.sha256(text.encode()).hexdigest()[:8]}"
@@ -197,7 +211,7 @@ def assigned(cells: Any) -> tuple[set[str], set[str]]:
     """The names that the parameters cell assigns, and those that papermill's injected cell does.
 
     `cells` are the sources that the kernel has run (IPython's ``In``). The parameters cell is the last one that
-    assigns `parameter_set` with a comment or another name beside it; papermill begins its own with "# Parameters".
+    assigns `parameter_set` and another name; papermill begins its own with "# Parameters".
     """
     in_cell, injected = set(), set()
     for source in cells:

@@ -27,8 +27,8 @@ def carry_out(
     todo, unique = sweep.missing(runs, store, fresh), len({run.key for run in runs})
     place = devices.choose(device)
     for run in todo:
-        check(run, place)
-    for images in {_images(run) for run in todo}:
+        devices.check_precision(run.recipe.precision, place)
+    for images in {_images(run) for run in todo} if not fresh else ():
         _check_fingerprint(runs, store, images)
     workers = min(workers or sweep.default_workers(device), len(todo))
     predicted = sum(estimate.seconds(run) for run in todo) / workers * pace(runs, store)
@@ -49,12 +49,11 @@ def carry_out(
     return failures
 
 
-def check(run: Run, place) -> None:
-    """Raise InputError for what cannot work on the device `place`."""
-    from nbhelpers import device, probes
+def check(run: Run) -> None:
+    """Raise InputError for what cannot work on any device."""
+    from nbhelpers import probes
 
     probes.check(run.probes)
-    device.check_precision(run.recipe.precision, place)
     if hasattr(run.model, "check"):
         shape, _ = datasets.describe(*_images(run))
         run.model.check(shape, run.recipe.batch_size)

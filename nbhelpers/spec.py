@@ -36,7 +36,7 @@ class Spec(BaseModel):
     def _no_bool_for_a_number(cls, values: Any) -> Any:
         for name, value in values.items() if isinstance(values, Mapping) else ():
             field = cls.model_fields.get(name)
-            if field is not None and field.annotation is not bool and _has_bool(value):
+            if field is not None and field.annotation is not bool and has_bool(value):
                 raise ValueError(f"{name}: {value!r}: true and false are no numbers")
         return values
 
@@ -51,8 +51,8 @@ class Spec(BaseModel):
         }
 
 
-def _has_bool(value: Any) -> bool:
-    return isinstance(value, bool) or (isinstance(value, (list, tuple)) and any(map(_has_bool, value)))
+def has_bool(value: Any) -> bool:
+    return isinstance(value, bool) or (isinstance(value, (list, tuple)) and any(map(has_bool, value)))
 
 
 def plain(value: Any) -> Any:

@@ -14,7 +14,7 @@ from IPython.display import Code, Image, Markdown, clear_output, display
 
 from nbhelpers import claims, estimate, outputs, parameters, progress, published, records, sweep, tables
 from nbhelpers import data as datasets
-from nbhelpers.errors import RunError
+from nbhelpers.errors import InputError, RunError
 from nbhelpers.models import Model
 from nbhelpers.run import Data, Recipe, Run
 
@@ -65,6 +65,11 @@ class Study:
         """The Recipe whose fields are the parameters of the same names, with `changes`."""
         return Recipe(**{name: self.values[name] for name in Recipe.model_fields if name in self.values} | changes)
 
+    def require(self, holds: bool, reason: str) -> None:
+        """Raise InputError with `reason` unless it holds: for what several parameters must be together."""
+        if not holds:
+            raise InputError(reason)
+
     # ------------------------------------------------------------------ runs
 
     def sweep(self, runs: Sequence[Run]) -> pd.DataFrame:
@@ -74,11 +79,16 @@ class Study:
         images are not here. What is missing is said. Raises RunError when runs failed.
         """
         self._runs = list(runs)
+        for run in runs:
+            progress.check(run)
         fresh = os.environ.get("NBHELPERS_FRESH") == "1"
         todo, unique = sweep.missing(runs, self.store, fresh), len({run.key for run in runs})
-        failures = []
+        failures, may_train = [], bool(todo) and self._may_train(todo, unique - len(todo))
+        nothing = RunError(f"no run of {self.name} {self.parameters.folder_name} is recorded")
+        if len(todo) == unique and not may_train:
+            raise nothing
         outputs.write_plan(self.store.folder, self._head() | {"seeds": len(self.seeds), "looks": 1}, self._runs)
-        if todo and self._may_train(todo, unique - len(todo)):
+        if may_train:
             how = {"device": self.values["device"], "workers": self.values["workers"], "fresh": fresh}
             failures = progress.carry_out(runs, self.store, save=self._collect, **how)
             clear_output()
@@ -90,7 +100,7 @@ class Study:
             lines = "\n".join(f"  {progress.name(f.run)}: {f.reason}" for f in failures)
             raise RunError(f"{len(failures)} of {unique} runs failed; those that are done are recorded\n{lines}")
         if not self._records:
-            raise RunError(f"no run of {self.name} {self.parameters.folder_name} is recorded, and train is False")
+            raise nothing
         return frame
 
     def _may_train(self, todo: list[Run], recorded: int) -> bool:
@@ -143,6 +153,8 @@ class Study:
     def layers(self, model: Model) -> pd.DataFrame:
         """The layers of a model for the images of this study: output, parameters and MACs, with their sums."""
         shape, classes = datasets.describe(*(self.values.get(name) for name in ("dataset", "size", "classes")))
+        if hasattr(model, "check"):
+            model.check(shape, self.values.get("batch_size", 2))
         return tables.layers(estimate.layer_rows(model, shape, classes))
 
     def source(self, function: Callable[..., Any]) -> None:
@@ -170,7 +182,7 @@ class Study:
         either, and runs are recorded, a line says so.
         """
         path, here = self.store.folder / f"{name}.png", not pixels or datasets.available(self.values["dataset"])
-        if pixels and not here and not path.exists() and self.store.any():
+        if pixels and not here and not path.exists() and (self.store.any() or not self.values["train"]):
             print(f"The images of {self.values['dataset']} are not here, so this figure is left out.")
             return
         if here or not path.exists():

@@ -111,7 +111,7 @@ def side_by_side(frames: Mapping[str, pd.DataFrame], rows: Sequence[str], value:
         arms = frame.groupby(list(rows), sort=False) if not frame.empty else ()
         columns[name] = pd.Series({arm: _cell(contrasts.cell(own, value, labels=list(rows))) for arm, own in arms})
     recorded = {name: column for name, column in columns.items() if len(column)}
-    table = pd.concat(recorded, axis=1, join="inner") if recorded else pd.DataFrame(columns=list(rows))
+    table = pd.concat(recorded, axis=1).fillna("") if recorded else pd.DataFrame(columns=list(rows))
     return table.rename_axis(list(rows)).reset_index() if recorded else table
 
 
@@ -136,6 +136,8 @@ def agreement(df: pd.DataFrame, rows: Sequence[str], published: pd.DataFrame, va
         if not (theirs := _select(published, dict(zip(rows, labels, strict=True)))).empty
     ]
     compared = [answer for answer in inside if answer is not None]
+    if not compared:
+        return "No published value can be compared yet: it takes two seeds of ours."
     return f"{sum(compared)} of {len(compared)} published values lie in our 95% prediction intervals."
 
 
