@@ -24,6 +24,7 @@ from nbhelpers.run import Data, Recipe
 from nbhelpers.spec import Count, has_bool, reason, suggestion
 
 EXECUTION: dict[str, Any] = {"device": "auto", "workers": 0, "results": "", "train": True}
+OURS = "ours"  # in described.yaml: the names of the values that the description does not state, and we chose
 Whole = Annotated[int, Field(ge=0)]
 TYPES: dict[str, Any] = {
     **{name: Annotated[field.annotation, *field.metadata, None] for name, field in Recipe.model_fields.items()},
@@ -130,6 +131,7 @@ def load(study: str, name: str) -> dict[str, Any]:
     if not is_file and name not in known:
         raise ParameterError(f"parameter_set: {name!r}: {study} has no such set{suggestion(name, known)}")
     given = read(Path(name) if is_file else places.params(study) / f"{name}.yaml")
+    given = {field: value for field, value in given.items() if field != OURS}
     return check(study, {**demo, **given, "parameter_set": name}, demo)
 
 

@@ -84,6 +84,7 @@ def images(data, count: int = 8) -> Figure:
             values.flatten().numpy(), bins=64, density=True, histtype="step", linewidth=1.5, color=colour, label=label
         )
     right.set(xlabel="pixel value after normalisation", ylabel="density", title="What the net receives")
+    right.set_ylim(top=1.3 * right.get_ylim()[1])  # room for the legend
     right.legend(fontsize=9, loc="upper right")
     return figure
 
@@ -187,6 +188,7 @@ def learning(df: pd.DataFrame, panel: str, hue: str, y: str = "train_loss", titl
         axis.set_ylabel(UNITS.get(y, y), fontsize=10)
     for axis in axes[-1, :]:
         axis.set_xlabel("epoch", fontsize=10)
+        axis.xaxis.get_major_locator().set_params(integer=True)
     handles = {text: handle for a in axes.flat for handle, text in zip(*a.get_legend_handles_labels(), strict=True)}
     figure.legend(handles.values(), handles.keys(), loc="outside right center", fontsize=9)
     _title(figure, title)
@@ -237,9 +239,7 @@ def by_layer(
                 axis.axhline(bound[0], color="0.3", linestyle="--", linewidth=1.2, label=bound[1])
             if logarithmic:
                 axis.set_yscale("log")
-            axis.set_title(
-                f"{panel} = {value}, {'at the start' if moment == 'initial' else 'after training'}", fontsize=10
-            )
+            axis.set_title(f"{panel} = {value}, {'start' if moment == 'initial' else 'trained'}", fontsize=10)
             axis.xaxis.get_major_locator().set_params(integer=True)
         row[0].set_ylabel(ylabel, fontsize=10)
     for axis in axes[-1]:

@@ -53,9 +53,9 @@ class Study:
         A size or a number of images that is all there is means the same as none, so that the run is the same too.
         """
         name = self.values["dataset"]
-        shape, _ = datasets.describe(name)
+        shape, classes = datasets.describe(name)
         everything = dict(zip(("per_class", "test_per_class"), datasets.per_class(name), strict=True))
-        everything["size"] = shape[1]
+        everything |= {"size": shape[1], "classes": classes}
         own = {"name": "dataset", "per_class": "images_per_class", "test_per_class": "test_images_per_class"}
         given = {field: self.values.get(own.get(field, field)) for field in Data.model_fields}
         given |= {field: None for field, value in everything.items() if given[field] == value}

@@ -71,13 +71,13 @@ def _ends(interval: stats.Interval) -> str:
 def _published(labels: dict, values: Sequence[float], published: pd.DataFrame, repeats: pd.DataFrame | None) -> dict:
     theirs = _select(published, labels)
     if theirs.empty:
-        return {"published": "", "published runs": "", "published lies": ""}
+        return {"published": "", "published runs": "", "published mean is": ""}
     number, n = float(theirs["value"].iloc[0]), int(theirs["n"].iloc[0])
-    runs = "" if repeats is None else "  ".join(f"{v:g}" for v in _select(repeats, labels)["value"])
-    found = {"published": f"{number:.2f} (n = {n})", "published runs": runs, "published lies": ""}
+    runs = "" if repeats is None else "  ".join(f"{v:.2f}" for v in _select(repeats, labels)["value"])
+    found = {"published": f"{number:.2f} (n = {n})", "published runs": runs, "published mean is": ""}
     if len(values) >= 2:
         ours = stats.prediction(values)
-        found["published lies"] = f"{'inside' if number in ours else 'outside'} ± {ours.half_width:.1f}"
+        found["published mean is"] = f"{'inside' if number in ours else 'outside'} ± {ours.half_width:.1f}"
     return found
 
 
@@ -178,12 +178,15 @@ def _distinct(values: pd.Series) -> str:
 
 
 def differences(described: Mapping[str, Any], ran: Mapping[str, Any]) -> pd.DataFrame:
-    """The parameters in which the set `described` and the set `ran` differ; "not stated" for a null."""
-    rows = [
-        {"parameter": name, "described": "not stated" if value is None else _text(value), "ran": _text(ran.get(name))}
-        for name, value in described.items()
-        if value != ran.get(name)
-    ]
+    """The parameters in which the set `described` and the set `ran` differ.
+
+    "not stated" is a null in `described`; what its entry "ours" names was chosen by us.
+    """
+    ours, rows = described.get("ours", []), []
+    for name, value in described.items():
+        if name != "ours" and value != ran.get(name):
+            stated = "not stated" if value is None else f"ours: {_text(value)}" if name in ours else _text(value)
+            rows.append({"parameter": name, "described": stated, "ran": _text(ran.get(name))})
     return pd.DataFrame(rows, columns=["parameter", "described", "ran"])
 
 

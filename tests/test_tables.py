@@ -121,24 +121,24 @@ def test_another_metric_has_its_name_in_the_head():
 def test_a_published_value_lies_inside_where_one_more_run_would(value, said):
     assert math.isclose(T2 * 2 * math.sqrt(1 + 1 / 3), 9.9366, abs_tol=1e-4)
     row = only(tables.results(frame(relu=[20, 22, 24]), ARM, published=theirs("relu", value)))
-    assert (row["published"], row["published lies"]) == (f"{value:.2f} (n = 5)", f"{said} ± 9.9")
+    assert (row["published"], row["published mean is"]) == (f"{value:.2f} (n = 5)", f"{said} ± 9.9")
 
 
 def test_published_repeats_are_listed():
     repeats = theirs("relu", 20.5, 21, 19.25, n=1)
     row = only(tables.results(frame(relu=[20, 22]), ARM, published=theirs("relu", 20.25), repeats=repeats))
-    assert row["published runs"] == "20.5  21  19.25"
+    assert row["published runs"] == "20.50  21.00  19.25"
 
 
 def test_an_arm_that_was_not_published_has_empty_cells():
     row = only(tables.results(frame(tanh=[20, 22]), ARM, published=theirs("relu", 21)))
-    assert (row["published"], row["published runs"], row["published lies"]) == ("", "", "")
+    assert (row["published"], row["published runs"], row["published mean is"]) == ("", "", "")
 
 
 def test_nothing_is_compared_with_one_seed_or_on_other_images():
     one = only(tables.results(frame(relu=[20]), ARM, published=theirs("relu", 21)))
     other = only(tables.results(frame(relu=[20, 22]), ARM, published=theirs("relu", 21), compare=False))
-    assert one["published lies"] == other["published lies"] == ""
+    assert one["published mean is"] == other["published mean is"] == ""
     assert one["published"] == other["published"] == "21.00 (n = 5)"
 
 
