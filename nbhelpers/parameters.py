@@ -175,7 +175,7 @@ def resolve(study: str, namespace: Mapping[str, Any]) -> Parameters:
     demo = read(places.params(study) / "demo.yaml")
     declared = {"parameter_set": "demo", **demo, **EXECUTION}
     in_cell, injected = assigned(namespace.get("In", ()))
-    for name in in_cell | injected:
+    for name in (in_cell | injected) - {OURS}:
         if name not in declared:
             raise ParameterError(f"unknown parameter {name!r} of {study}{suggestion(name, declared)}")
     for name in declared:

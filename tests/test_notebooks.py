@@ -152,6 +152,8 @@ def test_the_usual_sets_are_there(study):
 def test_a_set_names_every_parameter_and_null_is_for_what_a_description_does_not_state(study, name):
     folder = parameters.places.params(study)
     written, demo = (parameters.read(folder / f"{n}.yaml") for n in (name, "demo"))
+    ours = written.pop("ours", [])
+    assert set(ours) <= set(written) and all(written[parameter] is not None for parameter in ours)
     assert list(written) == list(demo)
     assert name.startswith("described") or None not in written.values()
 

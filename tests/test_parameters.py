@@ -219,6 +219,7 @@ def test_every_set_is_complete_and_allowed(name, demo):
 @pytest.mark.parametrize("name", ["described", "described_all"])
 def test_what_the_description_does_not_state_is_what_the_notebook_ran(name):
     written = parameters.read(places.params(STUDY) / f"{name}.yaml")
+    assert "seeds" in written.pop("ours")
     values, ran = load(STUDY, name), load(STUDY, "ran")
     nulls = [parameter for parameter, value in written.items() if value is None]
     assert {"lr", "weight_decay", "epochs", "batch_size", "mean", "width"} <= set(nulls)

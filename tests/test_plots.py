@@ -233,7 +233,7 @@ def test_an_arm_that_only_some_panels_have_is_in_the_legend():
 
 def test_a_row_of_panels_for_each_moment_and_a_column_for_each_value():
     shown = visible(DRAW["by_layer"]())
-    starts = [f"blocks = {n}, {when}" for when in ("at the start", "after training") for n in (1, 8)]
+    starts = [f"blocks = {n}, {when}" for when in ("start", "trained") for n in (1, 8)]
     assert [axis.get_title("left") for axis in shown] == starts
     one = visible(plots.by_layer(runs(), "slope@1", "blocks", "activation", moments=("final",)))
     assert [axis.get_title("left") for axis in one] == starts[2:]
