@@ -208,13 +208,14 @@ def compare(shape: Shape, rounds: int, seconds: float) -> dict[str, Any]:
             ready.append(worker.submit(prepare, variant, shape))
         for future in ready:
             future.result()
-        print(f"{shape.name}: timing {', '.join(VARIANTS)}", file=sys.stderr, flush=True)
         for variant, worker in workers.items():
-            worker.submit(measure, 1, 2).result()  # the first steps are slow
-            steps = seconds / worker.submit(measure, 1, min(shape.epoch, 10)).result()[0]
-            # Whole epochs, or at least 2 steps of one.
-            plans[variant] = (round(steps / shape.epoch) or 1, min(shape.epoch, max(2, round(steps))))
+            first, _ = worker.submit(measure, 1, 2).result()  # slower than later ones
+            trial = 2 if 10 * first > seconds else min(10, shape.epoch)
+            steps = seconds / worker.submit(measure, 1, trial).result()[0]
+            # Whole epochs, or some steps of one.
+            plans[variant] = (round(steps / shape.epoch) or 1, min(shape.epoch, round(steps) or 1))
             worker.submit(measure, *plans[variant]).result()
+        print(f"{shape.name}: all are warm, timing", file=sys.stderr, flush=True)
         for _ in range(rounds):
             for variant, worker in workers.items():
                 step, memory[variant] = worker.submit(measure, *plans[variant]).result()
