@@ -100,6 +100,12 @@ def prepare(variant: str, shape: Shape) -> None:
         _loop = ours(shape, model, pixels, labels, fixed=variant == "bound")
 
 
+def follow_parent() -> None:
+    from nbhelpers import perform
+
+    perform.follow_parent()
+
+
 def measure(epochs: int, steps: int) -> tuple[float, int]:
     """Seconds per step over `epochs` epochs of `steps` steps, and the peak memory of this process so far in MiB."""
     started = time.perf_counter()
@@ -200,7 +206,8 @@ def ours(shape: Shape, model, pixels: np.ndarray, labels: np.ndarray, fixed: boo
 
 def compare(shape: Shape, rounds: int, seconds: float) -> dict[str, Any]:
     """Time all variants of a shape in turn: a row of the table."""
-    workers = {variant: ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) for variant in VARIANTS}
+    spawn = multiprocessing.get_context("spawn")
+    workers = {variant: ProcessPoolExecutor(1, spawn, follow_parent) for variant in VARIANTS}
     ready, plans, times, memory = [], {}, {variant: [] for variant in VARIANTS}, {}
     try:
         for variant, worker in workers.items():
