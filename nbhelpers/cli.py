@@ -49,7 +49,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--param", action="append", default=[], metavar="NAME=VALUE", help="change one parameter")
     run.add_argument("--workers", type=int, metavar="N", help="processes; 0: one per CPU core")
     run.add_argument("--results", metavar="DIR", help="results folder")
-    run.add_argument("--fresh", action="store_true", help="do recorded runs again")
+    again = {"action": "store_const", "dest": "fresh", "default": ""}
+    run.add_argument("--fresh", const="all", help="do recorded runs again", **again)
+    run.add_argument("--with-probes", const="probes", help="do recorded runs again that lack a measurement", **again)
     run.add_argument("--recorded", action="store_true", help="only show what is recorded: train and download nothing")
     run.set_defaults(command=_run)
 

@@ -14,11 +14,11 @@ from nbhelpers.errors import InputError, RunError
 NOT_STARTED = ("kernel_info", "Kernel didn't respond")  # a kernel that did not come up is tried once more
 
 
-def run(study: str, set_name: str, changes: dict[str, Any], *, fresh: bool = False, out: Any = None) -> Path:
+def run(study: str, set_name: str, changes: dict[str, Any], *, fresh: str = "", out: Any = None) -> Path:
     """Execute the notebook of `study` with a parameter set and `changes` to it; return the executed copy.
 
     The copy is ``RESULTS/STUDY/SET/STUDY.ipynb``. While it is made it is ``STUDY.partial.ipynb``; one that failed
-    stays as ``STUDY.failed.ipynb``. fresh: recorded runs are done again. out: the stream for the lines of the cells.
+    stays as ``STUDY.failed.ipynb``. fresh: which recorded runs are done again, see `sweep.missing`. out: the stream for the lines of the cells.
     Raises InputError for a study, set or parameter that is not allowed, RunError where the notebook failed.
     """
     source = notebook(study)
@@ -60,11 +60,11 @@ def _check_writable(folder: Path) -> None:
         raise InputError(f"results: {folder}: cannot be written ({error.strerror})") from None
 
 
-def _execute(source: Path, partial: Path, values: dict[str, Any], fresh: bool, out: Any):
+def _execute(source: Path, partial: Path, values: dict[str, Any], fresh: str, out: Any):
     import papermill
     from papermill.exceptions import PapermillExecutionError
 
-    environment = {"NBHELPERS_FRESH": "1" if fresh else "0", "PYTHONUNBUFFERED": "1"}
+    environment = {"NBHELPERS_FRESH": fresh, "PYTHONUNBUFFERED": "1"}
     if results := os.environ.get("NBHELPERS_RESULTS"):
         environment["NBHELPERS_RESULTS"] = os.path.abspath(results)
     root = places.root()

@@ -52,10 +52,19 @@ def perform(
     train, test = (part.to(place, training.layout(model)) for part in (train, test))
     model.to(memory_format=training.layout(model))
     measured = {"initial": probes.measure(run.probes, "initial", model, train, test, run.recipe)}
-    history = training.fit(model, train, test, run.recipe, seed=run.seed, device=place, on_epoch=on_epoch)
+    by_epoch: list[dict[str, Any]] = []
+
+    def after_epoch(row: dict[str, Any]) -> None:
+        by_epoch.append(probes.measure(run.probes, "epoch", model, train, test, run.recipe))
+        if on_epoch:
+            on_epoch(row)
+
+    history = training.fit(model, train, test, run.recipe, seed=run.seed, device=place, on_epoch=after_epoch)
     result = training.evaluate(model, test, run.recipe.test_batch_size)
     diverged = not math.isfinite(history[-1]["train_loss"])
     measured["final"] = probes.measure(run.probes, "final", model, train, test, run.recipe)
+    each_epoch = {name: [found[name] for found in by_epoch] for name in (by_epoch[0] if by_epoch else ())}
+    measured |= {"epoch": each_epoch} if each_epoch else {}
     final = {
         "parameters": sum(p.numel() for p in model.parameters()),
         "epochs": len(history),

@@ -15,7 +15,7 @@ SAVE_EVERY = 10  # seconds between two rewritings of what follows from the recor
 
 
 def carry_out(
-    runs: Sequence[Run], store: Store, *, device: str, workers: int, fresh: bool, save: Callable[[], None]
+    runs: Sequence[Run], store: Store, *, device: str, workers: int, fresh: sweep.Fresh, save: Callable[[], None]
 ) -> list[sweep.Failure]:
     """Carry out the runs without a record, a printed line for each, and return those that failed.
 
@@ -28,7 +28,7 @@ def carry_out(
     place = devices.choose(device)
     for run in todo:
         devices.check_precision(run.recipe.precision, place)
-    for images in {_images(run) for run in todo} if not fresh else ():
+    for images in {_images(run) for run in todo} if fresh != "all" else ():
         _check_fingerprint(runs, store, images)
     workers = min(workers or sweep.default_workers(device), len(todo))
     predicted = sum(estimate.seconds(run) for run in todo) / workers * pace(runs, store)

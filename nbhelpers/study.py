@@ -81,7 +81,7 @@ class Study:
         self._runs = list(runs)
         for run in runs:
             progress.check(run)
-        fresh = os.environ.get("NBHELPERS_FRESH") == "1"
+        fresh = os.environ.get("NBHELPERS_FRESH", "")
         todo, unique = sweep.missing(runs, self.store, fresh), len({run.key for run in runs})
         failures, may_train = [], bool(todo) and self._may_train(todo, unique - len(todo))
         nothing = RunError(f"no run of {self.name} {self.parameters.folder_name} is recorded")

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from nbhelpers.records import Store
 from nbhelpers.run import Run
@@ -23,9 +23,17 @@ Outcome = dict[str, Any] | Failure
 Backend = Callable[[Sequence[Run], str], Iterator[tuple[Run, Outcome]]]
 
 
-def missing(runs: Sequence[Run], store: Store, fresh: bool = False) -> list[Run]:
-    """The runs without a sound record, each key once, in seed-major order."""
-    unique = {run.key: run for run in runs if fresh or store.load(run.key) is None}
+Fresh = Literal["", "all", "probes"]  # which recorded runs are done again: none, all, or those that lack a probe
+
+
+def missing(runs: Sequence[Run], store: Store, fresh: Fresh = "") -> list[Run]:
+    """The runs without a sound record, or to be done again, each key once, in seed-major order."""
+
+    def due(run: Run) -> bool:
+        record = store.load(run.key)
+        return record is None or fresh == "all" or (fresh == "probes" and not record["probes"].keys() >= {*run.probes})
+
+    unique = {run.key: run for run in runs if due(run)}
     return sorted(unique.values(), key=lambda run: run.seed)
 
 
@@ -35,7 +43,7 @@ def execute(
     *,
     workers: int = 0,
     device: str = "auto",
-    fresh: bool = False,
+    fresh: Fresh = "",
     limit: float | None = None,
 ) -> Iterator[tuple[Run, Outcome]]:
     """Carry out what is missing and yield each run with its record, already written, or its Failure.

@@ -30,7 +30,7 @@ def started(monkeypatch):
     """The notebooks that were started, with set, changes and fresh; none is executed."""
     found = []
 
-    def run(study, set_name, changes, *, fresh=False, out=None):
+    def run(study, set_name, changes, *, fresh="", out=None):
         found.append((study, set_name, changes, fresh))
         return Path("results", study, set_name, f"{study}.ipynb").absolute()
 
@@ -185,12 +185,17 @@ def test_a_run_starts_the_notebook_with_set_and_changes(started, tmp_path, monke
     ]
     assert cli.main(["run", STUDY, *words, "--workers", "2", "--results", "here", "--fresh"]) == 0
     changes = {"lr": 0.001, "blocks": [1, 4], "norm": {"name": "group", "groups": 4}}
-    assert started == [(STUDY, "ran", changes | {"workers": 2, "results": "here"}, True)]
+    assert started == [(STUDY, "ran", changes | {"workers": 2, "results": "here"}, "all")]
 
 
 def test_recorded_trains_nothing(started):
     assert cli.main(["run", STUDY, "--recorded"]) == 0
-    assert started == [(STUDY, "demo", {"train": False}, False)]
+    assert started == [(STUDY, "demo", {"train": False}, "")]
+
+
+def test_with_probes_does_again_what_lacks_a_measurement(started):
+    assert cli.main(["run", STUDY, "--with-probes"]) == 0
+    assert started == [(STUDY, "demo", {}, "probes")]
 
 
 def test_without_a_name_all_notebooks_are_run_and_their_files_named(started, capsys):

@@ -39,7 +39,7 @@ def start(results: Path, *words: str, **changes) -> subprocess.Popen:
     for name, value in {**SMALL, **changes}.items():
         command += ["--param", f"{name}={value}"]
     results.mkdir(parents=True, exist_ok=True)
-    environment = os.environ | {"NBHELPERS_RESULTS": str(results), "NBHELPERS_FRESH": "0"}
+    environment = os.environ | {"NBHELPERS_RESULTS": str(results), "NBHELPERS_FRESH": ""}
     return subprocess.Popen(
         command, cwd=results, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
@@ -99,7 +99,7 @@ def finished(tmp_path_factory):
 def here(monkeypatch, tmp_path):
     """This process executes cells, and writes to a folder of its own."""
     monkeypatch.setenv("NBHELPERS_RESULTS", str(tmp_path))
-    monkeypatch.setenv("NBHELPERS_FRESH", "0")
+    monkeypatch.setenv("NBHELPERS_FRESH", "")
     before = matplotlib.get_backend()
     matplotlib.use("Agg")
     yield tmp_path
@@ -159,7 +159,7 @@ def test_plain_papermill_gives_the_same_numbers(finished, tmp_path):
     subprocess.run(
         [sys.executable, "-m", "papermill", f"notebooks/{STUDY}.ipynb", str(tmp_path / "out.ipynb"), *words],
         cwd=CHECKOUT,
-        env=os.environ | {"NBHELPERS_RESULTS": str(tmp_path / "results"), "NBHELPERS_FRESH": "0"},
+        env=os.environ | {"NBHELPERS_RESULTS": str(tmp_path / "results"), "NBHELPERS_FRESH": ""},
         check=True,
         capture_output=True,
         timeout=PATIENCE,

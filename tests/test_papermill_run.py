@@ -164,7 +164,7 @@ def test_an_own_set_is_injected_so_that_the_kernel_finds_it(executed, monkeypatc
     assert (executed.calls[0]["cwd"] / injected).exists()
 
 
-@pytest.mark.parametrize(("fresh", "value"), [(True, "1"), (False, "0")])
+@pytest.mark.parametrize(("fresh", "value"), [("all", "all"), ("probes", "probes"), ("", "")])
 def test_fresh_is_told_to_the_kernel_alone(executed, fresh, value):
     papermill_run.run(STUDY, "demo", {}, fresh=fresh)
     assert executed.calls[0]["NBHELPERS_FRESH"] == value
@@ -175,7 +175,7 @@ def test_the_environment_is_as_before_also_after_an_error(executed, monkeypatch)
     monkeypatch.setenv("NBHELPERS_FRESH", "as it was")
     executed.errors = [cell_failed()]
     with pytest.raises(RunError):
-        papermill_run.run(STUDY, "demo", {}, fresh=True)
+        papermill_run.run(STUDY, "demo", {}, fresh="all")
     assert os.environ["NBHELPERS_FRESH"] == "as it was"
 
 

@@ -15,7 +15,7 @@ from nbhelpers.models.initialise import build
 from nbhelpers.perform import attempt, finite, perform
 from nbhelpers.run import VERSION
 
-PROBES = ("gradient_norms@1", "activation_slopes@1", "recalibrated_batchnorm@1")
+PROBES = ("gradient_norms@1", "activation_slopes@1", "recalibrated_batchnorm@2")
 CONVNET = ConvNet(channels=[4, 6], pool=(1,))
 
 
@@ -99,7 +99,7 @@ def test_probes_are_recorded_for_the_moments_they_measure(make_run):
     assert moments == {
         "gradient_norms@1": ["initial", "final"],
         "activation_slopes@1": ["initial", "final"],
-        "recalibrated_batchnorm@1": ["final"],
+        "recalibrated_batchnorm@2": ["final"],
     }
     norms = record["probes"]["gradient_norms@1"]
     assert set(norms["initial"]) == {"block1.conv", "block2.conv", "linear"}

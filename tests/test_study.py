@@ -159,7 +159,7 @@ def test_fresh_does_recorded_runs_again(study, monkeypatch):
     s.sweep(runs(s))
     edit_provenance(s, commit="an earlier one")
     assert set(study().sweep(runs(s))["commit"]) == {"an earlier one"}
-    monkeypatch.setenv("NBHELPERS_FRESH", "1")
+    monkeypatch.setenv("NBHELPERS_FRESH", "all")
     assert "an earlier one" not in set(s.sweep(runs(s))["commit"])
     assert len(files(s)) == 4
 
@@ -240,7 +240,7 @@ def test_fresh_is_the_way_out_where_the_images_are_others(study, monkeypatch):
     s = study()
     s.sweep(runs(s, 1))
     edit_provenance(s, fingerprint="0123456789abcdef")
-    monkeypatch.setenv("NBHELPERS_FRESH", "1")
+    monkeypatch.setenv("NBHELPERS_FRESH", "all")
     assert len(s.sweep(runs(s, 2))) == 4
 
 

@@ -170,7 +170,18 @@ def test_a_run_gives_the_same_numbers_alone_and_among_others(tmp_path, grid, met
 def test_fresh_does_everything_again(tmp_path, grid):
     store = Store(tmp_path)
     here(grid, store)
-    assert set(here(grid, store, fresh=True)) == {run.key for run in grid}
+    assert set(here(grid, store, fresh="all")) == {run.key for run in grid}
+
+
+def test_runs_that_lack_a_probe_are_done_again_where_that_is_asked(tmp_path, grid, metrics):
+    store = Store(tmp_path)
+    before = here(grid, store)
+    wanted = [grid[0].model_copy(update={"probes": ("dead_units_by_epoch@1",)}), *grid[1:]]
+    assert here(wanted, store) == {}
+    after = here(wanted, store, fresh="probes")
+    assert set(after) == {grid[0].key} and "dead_units_by_epoch@1" in store.load(grid[0].key)["probes"]
+    assert metrics(after[grid[0].key]) | {"probes": 0} == metrics(before[grid[0].key]) | {"probes": 0}
+    assert here(wanted, store, fresh="probes") == {}
 
 
 @pytest.mark.parametrize("damage", [b"", b"\xff\x00garbage", b'{"key": "half'])
