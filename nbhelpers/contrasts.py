@@ -18,6 +18,7 @@ import pandas as pd
 from nbhelpers import stats
 
 NOT_LABELS = ("key", "status")  # stand before `seed` in runs.csv
+MEASURED = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")  # of each epoch
 
 
 class Parts(dict):
@@ -29,9 +30,9 @@ class Parts(dict):
 def values(df: pd.DataFrame, metric: str = "test_accuracy", labels: Iterable[str] | None = None) -> pd.DataFrame:
     """The metric of each run as it is: a contrast of single arms.
 
-    Failed runs are left out. A diverged run stays in: its losses as min(loss, ln classes), a missing accuracy as
-    100/classes. ValueError for an unknown column, two runs with the same labels and seed, or a value that is not
-    finite in a run that did not diverge.
+    Failed runs are left out. A run that diverged or is at chance stays in: its losses as min(loss, ln classes), what
+    a uniform guess has; a missing accuracy as 100/classes. ValueError for an unknown column, two runs with the same
+    labels and seed, or a value that is not finite in a run that did not diverge.
     """
     labels = _labels(df, labels)
     _need(df, [*labels, "seed", metric, "test_accuracy", "classes", "test_images", "status"])
@@ -40,9 +41,10 @@ def values(df: pd.DataFrame, metric: str = "test_accuracy", labels: Iterable[str
     if (repeated := frame.duplicated()).any():
         raise ValueError(f"two runs have {_name(frame[repeated].iloc[0])}; name all label columns with labels=[...]")
     value, classes = df[metric].to_numpy(float, copy=True), df["classes"].to_numpy(float)
-    diverged = (df["status"] == "diverged").to_numpy()
+    diverged, at_chance = (df["status"] == "diverged").to_numpy(), _at_chance(df)
     if "loss" in metric:
-        value[diverged] = np.fmin(value, np.log(classes))[diverged]  # fmin: nan and infinity give ln classes
+        guess = diverged | (at_chance & np.isfinite(value))
+        value[guess] = np.fmin(value, np.log(classes))[guess]  # fmin: nan and infinity give ln classes
     elif "accuracy" in metric:
         value = np.where(diverged & np.isnan(value), 100 / classes, value)
     if not (finite := np.isfinite(value)).all():
@@ -50,8 +52,30 @@ def values(df: pd.DataFrame, metric: str = "test_accuracy", labels: Iterable[str
     known = df["correct"] if metric == "test_accuracy" and "correct" in df else [None] * len(df)
     frame["value"] = value
     frame["images"] = _objects(None if c is None else 100 * np.asarray(c, np.float32) for c in known)
-    frame["at_chance"] = np.where(_at_chance(df), "1", "0")
+    frame["at_chance"] = np.where(at_chance, "1", "0")
     frame.attrs = {"labels": labels, "unit": "%" if "accuracy" in metric else ""}
+    return frame
+
+
+def at_epochs(df: pd.DataFrame, epochs: Iterable[int]) -> pd.DataFrame:
+    """The runs as they stood after each of `epochs` (from 1): a row per run and epoch, with `epoch` as a further label.
+
+    Loss and accuracy are those of the run's history; a run that diverged before has no number there. ValueError for
+    an epoch that no run has.
+    """
+    labels = _labels(df)
+    rows = []
+    for epoch in epochs:
+        if epoch not in {row["epoch"] for history in df["history"] for row in history}:
+            raise ValueError(f"no run has an epoch {epoch}")
+        for _, run in df.iterrows():
+            found = {name: np.nan for name in MEASURED if name in df}
+            found |= next((row for row in run["history"] if row["epoch"] == epoch), {})
+            row = {label: run[label] for label in labels} | {"epoch": epoch}
+            row |= {name: run[name] for name in df.columns if name not in {*labels, "epoch", "correct", "history"}}
+            rows.append(row | {name: float(value) for name, value in found.items() if name in MEASURED})
+    frame = pd.DataFrame(rows)
+    frame.attrs["labels"] = [*labels, "epoch"]
     return frame
 
 
@@ -98,19 +122,7 @@ def paired(df: pd.DataFrame, column: str, a, b, metric: str = "test_accuracy", l
         if not (df[column] == wanted).any():
             there = ", ".join(map(str, df[column].unique()))
             raise ValueError(f"no run has {column}={wanted}; there are {there or 'no runs'}")
-    runs = values(df, metric, list(dict.fromkeys([*labels, column])))
-    others = [label for label in labels if label != column]
-    left, right = (runs[runs[column] == arm].drop(columns=column) for arm in (a, b))
-    both = left.merge(right, on=[*others, "seed"], suffixes=("", "_b"))
-    if both.empty:
-        raise ValueError(f"no seed has both {column}={a} and {column}={b} with the other labels equal")
-    frame = both[[*others, "seed"]].assign(
-        value=both["value"] - both["value_b"],
-        images=_objects(_subtract(*images) for images in zip(both["images"], both["images_b"], strict=True)),
-        at_chance=both["at_chance"] + both["at_chance_b"],
-    )
-    frame.attrs = {"labels": others, "unit": "points" if runs.attrs["unit"] == "%" else ""}
-    return frame
+    return difference(values(df, metric, list(dict.fromkeys([*labels, column]))), column, a, b)
 
 
 def slope(gap: pd.DataFrame, by: str) -> pd.DataFrame:
@@ -136,6 +148,28 @@ def slope(gap: pd.DataFrame, by: str) -> pd.DataFrame:
         raise ValueError(f"no seed has a value for every {by}: {', '.join(f'{v:g}' for v in x)}")
     frame = pd.DataFrame(rows, columns=[*others, "seed", "value", "images", "at_chance"])
     frame.attrs = {"labels": others, "unit": f"{gap.attrs.get('unit', '')} per {by}".strip()}
+    return frame
+
+
+def difference(gap: pd.DataFrame, column: str, a, b) -> pd.DataFrame:
+    """A contrast with `column` = a minus the same with b, for each other label and seed: a difference of differences.
+
+    ValueError if `column` is not a label of the contrast, has no such value, or if no seed has both.
+    """
+    labels = _labels(gap)
+    _need(gap[labels], [column])
+    others = [label for label in labels if label != column]
+    left, right = (gap[gap[column] == wanted].drop(columns=column) for wanted in (a, b))
+    both = left.merge(right, on=[*others, "seed"], suffixes=("", "_b"))
+    if both.empty:
+        raise ValueError(f"no seed has both {column}={a} and {column}={b} with the other labels equal")
+    frame = both[[*others, "seed"]].assign(
+        value=both["value"] - both["value_b"],
+        images=_objects(_subtract(*images) for images in zip(both["images"], both["images_b"], strict=True)),
+        at_chance=both["at_chance"] + both["at_chance_b"],
+    )
+    unit = gap.attrs.get("unit", "")
+    frame.attrs = {"labels": others, "unit": "points" if unit == "%" else unit}
     return frame
 
 

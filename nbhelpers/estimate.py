@@ -32,10 +32,10 @@ def layer_rows(model: Model, shape: tuple[int, int, int], classes: int) -> list[
 def macs(run: Run) -> float:
     """Multiply-accumulates of the run: three times the net's per training image and epoch, once per test image."""
     shape, classes = datasets.describe(run.data.name, run.data.size, run.data.classes)
-    train, test = images(run, classes)
+    _, test = images(run, classes)
     evaluations = epochs(run) if run.recipe.evaluate == "epoch" else 1
     forward = sum(row["macs"] for row in layer_rows(run.model, shape, classes))
-    return forward * (3 * train * epochs(run) + test * evaluations)
+    return forward * (3 * steps(run, classes) * run.recipe.batch_size + test * evaluations)
 
 
 def epochs(run: Run) -> int:
@@ -44,12 +44,17 @@ def epochs(run: Run) -> int:
 
 
 def images(run: Run, classes: int) -> tuple[int, int]:
-    """How many images the run trains and tests on; what the data set has is taken as 5,000 and 1,000 a class."""
-    return (run.data.per_class or 5000) * classes, (run.data.test_per_class or 1000) * classes
+    """How many images the run trains and tests on; 5,000 and 1,000 a class where the data set does not say."""
+    train, test = datasets.per_class(run.data.name)
+    return (run.data.per_class or train or 5000) * classes, (run.data.test_per_class or test or 1000) * classes
+
+
+def steps(run: Run, classes: int) -> float:
+    """The training steps of the run."""
+    return (run.recipe.steps_per_epoch or images(run, classes)[0] / run.recipe.batch_size) * epochs(run)
 
 
 def seconds(run: Run) -> float:
     """About how many seconds the run takes on one core."""
     _, classes = datasets.describe(run.data.name, run.data.size, run.data.classes)
-    steps = images(run, classes)[0] / run.recipe.batch_size * epochs(run)
-    return START + STEP * steps + macs(run) / MACS_PER_SECOND
+    return START + STEP * steps(run, classes) + macs(run) / MACS_PER_SECOND

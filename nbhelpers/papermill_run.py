@@ -18,7 +18,8 @@ def run(study: str, set_name: str, changes: dict[str, Any], *, fresh: str = "", 
     """Execute the notebook of `study` with a parameter set and `changes` to it; return the executed copy.
 
     The copy is ``RESULTS/STUDY/SET/STUDY.ipynb``. While it is made it is ``STUDY.partial.ipynb``; one that failed
-    stays as ``STUDY.failed.ipynb``. fresh: which recorded runs are done again, see `sweep.missing`. out: the stream for the lines of the cells.
+    stays as ``STUDY.failed.ipynb``. fresh: which recorded runs are done again (`sweep.Fresh`). out: the stream for the
+    lines of the cells.
     Raises InputError for a study, set or parameter that is not allowed, RunError where the notebook failed.
     """
     source = notebook(study)

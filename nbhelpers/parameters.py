@@ -15,17 +15,18 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, FiniteFloat, TypeAdapter, ValidationError
 
 from nbhelpers import places
 from nbhelpers.errors import InputError
 from nbhelpers.models.layers import Activation, Norm
 from nbhelpers.run import Data, Recipe
-from nbhelpers.spec import Count, has_bool, reason, suggestion
+from nbhelpers.spec import Count, Positive, has_bool, reason, suggestion
 
-EXECUTION: dict[str, Any] = {"device": "auto", "workers": 0, "results": "", "train": True}
+EXECUTION: dict[str, Any] = {"device": "auto", "workers": 0, "results": "", "train": True, "weights": False}
 OURS = "ours"  # in described.yaml: the names of the values that the description does not state, and we chose
 Whole = Annotated[int, Field(ge=0)]
+Batch = Annotated[int, Field(ge=2)]  # BatchNorm has nothing to normalise one image with
 TYPES: dict[str, Any] = {
     **{name: Annotated[field.annotation, *field.metadata, None] for name, field in Recipe.model_fields.items()},
     "parameter_set": str,
@@ -44,6 +45,30 @@ TYPES: dict[str, Any] = {
     "activation": Activation,
     "activations": Annotated[list[Activation], Field(min_length=1)],
     "norm": Norm,
+    "channels": Annotated[list[Count], Field(min_length=1)],
+    "pool": Annotated[list[Count], AfterValidator(lambda values: _rising(values))],
+    "head": Literal["average", "flatten"],
+    "groups": Count | list[Count],
+    "negative_slope": FiniteFloat,
+    "batch_sizes": Annotated[list[Batch], Field(min_length=2), AfterValidator(lambda values: _rising(values))],
+    "control_batch_sizes": Annotated[list[Batch], AfterValidator(lambda values: _rising(values))],
+    "control_steps": Count,
+    "control_lr_at": Count,
+    "alone_batch_sizes": Annotated[list[Batch], AfterValidator(lambda values: _none_or_two(values))],
+    "alone_epochs": Annotated[list[Count], AfterValidator(lambda values: _none_or_two(values))],
+    "published_table": Literal["baseline", "many_epochs"],
+    "r": Annotated[int, Field(ge=1, le=99)],
+    "hidden": Annotated[list[Count], Field(min_length=1)],
+    "output": Literal["logits", "softmax"],
+    "test_from": Data.model_fields["test_from"].annotation,
+    "permutation_seed": Whole,
+    "sizes": Annotated[list[Count], Field(min_length=2), AfterValidator(lambda values: _rising(values))],
+    "conv_channels": Annotated[list[Count], Field(min_length=1)],
+    "extra_images_per_class": Count,
+    "extra_epochs": Count,
+    "map_r": Annotated[list[Count], Field(min_length=2), AfterValidator(lambda values: _rising(values))],
+    "map_lr": Annotated[list[Positive], Field(min_length=2), AfterValidator(lambda values: _rising(values))],
+    "map_seeds": Count,
     "seeds": Count,
     "extra_seeds": Count,
     "first_seed": Whole,
@@ -51,6 +76,7 @@ TYPES: dict[str, Any] = {
     "workers": Whole,
     "results": str,
     "train": bool,
+    "weights": bool,
 }
 
 
@@ -61,10 +87,16 @@ def _known_dataset(name: str) -> str:
     return name
 
 
-def _rising(values: list[int]) -> list[int]:
+def _rising(values: list) -> list:
     if sorted(set(values)) != values:
         raise ValueError("must be rising numbers")
     return values
+
+
+def _none_or_two(values: list) -> list:
+    if len(values) not in (0, 2):
+        raise ValueError("must be two rising numbers, or an empty list")
+    return _rising(values)
 
 
 class ParameterError(InputError):

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,16 +29,20 @@ def _load(data: Data, seed: int):
 
 def load(run: Run):
     """Training images, test images and the data set of `run`, kept for the next runs on the same images."""
-    drawn_anew = run.data.per_class is not None and run.data.subset_seed is None
-    return _load(run.data, run.seed if drawn_anew else 0)
+    return _load(run.data, run.seed if run.data.drawn_by_run else 0)
 
 
 def perform(
-    run: Run, device: str = "auto", threads: int | None = None, on_epoch: Callable[[dict], None] | None = None
+    run: Run,
+    device: str = "auto",
+    threads: int | None = None,
+    on_epoch: Callable[[dict], None] | None = None,
+    weights: Path | None = None,
 ) -> dict[str, Any]:
     """Carry out `run` and return its record, a plain dict.
 
-    `threads` is set for the whole process. A training loss that is not finite gives the status
+    `threads` is set for the whole process. weights: a folder in which the trained weights are kept, as
+    KEY.safetensors. A training loss that is not finite gives the status
     "diverged"; everything else that goes wrong is raised.
     """
     started, place, code = time.time(), devices.choose(device), commit()
@@ -61,6 +66,8 @@ def perform(
 
     history = training.fit(model, train, test, run.recipe, seed=run.seed, device=place, on_epoch=after_epoch)
     result = training.evaluate(model, test, run.recipe.test_batch_size)
+    if weights:
+        _keep(model, weights / f"{run.key}.safetensors")
     diverged = not math.isfinite(history[-1]["train_loss"])
     measured["final"] = probes.measure(run.probes, "final", model, train, test, run.recipe)
     each_epoch = {name: [found[name] for found in by_epoch] for name in (by_epoch[0] if by_epoch else ())}
@@ -99,13 +106,21 @@ def perform(
     }
 
 
-def attempt(run: Run, device: str) -> dict[str, Any] | str:
+def _keep(model: torch.nn.Module, path: Path) -> None:
+    """Write the weights and buffers of `model`; a crash leaves no partial file."""
+    from safetensors.torch import save
+
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    records.write(path, save(state))
+
+
+def attempt(run: Run, device: str, weights: Path | None = None) -> dict[str, Any] | str:
     """The record of `run` at one CPU thread, or why there is none, as one line: what a worker sends back.
 
     Errors are caught here since not every exception can be sent between processes, nor told from the pool's own.
     """
     try:
-        return perform(run, device, threads=1)
+        return perform(run, device, threads=1, weights=weights)
     except (Exception, SystemExit) as error:
         text = " ".join(str(error).split())
         return text if isinstance(error, InputError) else f"{type(error).__name__}: {text}"
@@ -132,7 +147,6 @@ def versions() -> dict[str, str]:
 def commit() -> str:
     """The commit of the checkout that this module lies in, "+" after it if files differ; "" outside of one."""
     import subprocess
-    from pathlib import Path
 
     def git(*words: str) -> str:
         done = subprocess.run(["git", *words], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=30)

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from nbhelpers import gain
 from nbhelpers.errors import InputError
 from nbhelpers.models.modules import ScaledReLU
 from nbhelpers.run import Recipe
@@ -243,6 +244,15 @@ def sharpness(model: nn.Module, train: Images, test: Images, recipe: Recipe) -> 
         value = sum((v.double() * p.double()).sum() for v, p in zip(vector, product, strict=True))
         vector = [p.detach() for p in product]
     return {"sharpness": value.item()}
+
+
+@probe("equal_gain@1", at=("initial",))
+def equal_gain(model: nn.Module, train: Images, test: Images, recipe: Recipe) -> dict[str, float]:
+    """How far plain-ReLU twins of a scaled MLP come from it over 200 float64 steps with the recipe's learning rate.
+
+    The largest relative difference of their losses, for three choices of step sizes: `gain.compare`.
+    """
+    return gain.compare(model, first_images(train, 2000), recipe.lr)
 
 
 def shuffled(part: Images, size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:

@@ -15,7 +15,14 @@ SAVE_EVERY = 10  # seconds between two rewritings of what follows from the recor
 
 
 def carry_out(
-    runs: Sequence[Run], store: Store, *, device: str, workers: int, fresh: sweep.Fresh, save: Callable[[], None]
+    runs: Sequence[Run],
+    store: Store,
+    *,
+    device: str,
+    workers: int,
+    fresh: sweep.Fresh,
+    save: Callable[[], None],
+    weights: bool = False,
 ) -> list[sweep.Failure]:
     """Carry out the runs without a record, a printed line for each, and return those that failed.
 
@@ -37,7 +44,7 @@ def carry_out(
     if reason := devices.unusable_gpu():
         print(reason, flush=True)
     failures, started, saved = [], time.monotonic(), 0.0
-    outcomes = sweep.execute(todo, store, workers=workers, device=device, fresh=fresh)
+    outcomes = sweep.execute(todo, store, workers=workers, device=device, fresh=fresh, weights=weights)
     for done, (run, outcome) in enumerate(outcomes, 1):
         if isinstance(outcome, sweep.Failure):
             failures.append(outcome)

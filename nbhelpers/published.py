@@ -48,6 +48,64 @@ def _sigmoid_parameters() -> Iterator[Row]:
         yield {"blocks": row["blocks"], "value": row["parameters"], "unit": "parameters", "n": 1}
 
 
+NORMS = {"batch": "batchnorm", "group": "groupnorm"}
+
+
+def _norm_accuracy(name: str, file: int) -> Callable[[], Iterator[Row]]:
+    def rows() -> Iterator[Row]:
+        for row in table("batchnorm_vs_groupnorm", f"{name}_accuracy"):
+            for norm, column in NORMS.items():
+                labels = {"batch_size": row["batch_size"], "norm": norm, "file": file}
+                yield labels | {"value": row[f"{column}_acc_pct"], "n": 1}
+
+    return rows
+
+
+def _norm_loss(name: str, file: int) -> Callable[[], Iterator[Row]]:
+    def rows() -> Iterator[Row]:
+        norms = {"BatchNorm": "batch", "GroupNorm": "group"}
+        for row in table("batchnorm_vs_groupnorm", f"{name}_train_loss"):
+            labels = {"batch_size": row["batch_size"], "norm": norms[row["norm"]], "epoch": row["epoch"], "file": file}
+            yield labels | {"value": row["mean_train_loss"], "unit": "nats", "n": 1}
+
+    return rows
+
+
+ORDERS = {
+    "Conv->BN->ReLU": "conv-BN-ReLU",
+    "Conv->ReLU->BN": "conv-ReLU-BN",
+    "Conv->LeakyReLU->BN": "conv-LeakyReLU-BN",
+}
+
+
+def _order_accuracy() -> Iterator[Row]:
+    for row in table("conv_activation_norm_position", "accuracy_summary"):
+        yield {"order": ORDERS[row["order"]], "value": row["mean_acc_pct"], "n": 3}
+
+
+def _order_repeats() -> Iterator[Row]:
+    for row in table("conv_activation_norm_position", "accuracy_by_repeat"):
+        yield {"order": ORDERS[row["order"]], "repeat": row["seed"], "value": row["test_acc_pct"], "n": 1}
+
+
+def _order_loss() -> Iterator[Row]:
+    for row in table("conv_activation_norm_position", "train_loss"):
+        labels = {"order": ORDERS[row["order"]], "epoch": row["epoch"], "repeat": row["seed"]}
+        yield labels | {"value": row["mean_train_loss"], "unit": "nats", "n": 1}
+
+
+RECTIFIERS = {"ReLU": "ReLU", "Scaled ReLU (r=62)": "scaled ReLU"}
+
+
+def _curve(column: str, unit: str) -> Callable[[], Iterator[Row]]:
+    def rows() -> Iterator[Row]:
+        for row in table("imagenet_mlp_scaled_relu", "curves"):
+            labels = {"arm": RECTIFIERS[row["activation"]], "epoch": row["epoch"]}
+            yield labels | {"value": row[column], "unit": unit, "n": 1}
+
+    return rows
+
+
 SERIES: dict[str, tuple[str, dict[str, Callable[[], Iterator[Row]]]]] = {
     "Sigmoid_vs_ReLU": (
         "sigmoid_vs_relu",
@@ -56,6 +114,27 @@ SERIES: dict[str, tuple[str, dict[str, Callable[[], Iterator[Row]]]]] = {
             "repeats": _sigmoid_repeats,
             "gap": _sigmoid_gap,
             "parameters": _sigmoid_parameters,
+        },
+    ),
+    "BatchNorm_vs_GroupNorm": (
+        "batchnorm_vs_groupnorm",
+        {
+            "baseline": _norm_accuracy("baseline", 0),
+            "many_epochs": _norm_accuracy("many_epochs", 1),
+            "baseline_loss": _norm_loss("baseline", 0),
+            "many_epochs_loss": _norm_loss("many_epochs", 1),
+        },
+    ),
+    "Conv_Activation_Norm_Position": (
+        "conv_activation_norm_position",
+        {"accuracy": _order_accuracy, "repeats": _order_repeats, "train_loss": _order_loss},
+    ),
+    "ImageNet_MLP_ScaledReLU": (
+        "imagenet_mlp_scaled_relu",
+        {
+            "train_loss": _curve("mean_train_loss", "nats"),
+            "train_accuracy": _curve("train_acc_pct", "%"),
+            "test_accuracy": _curve("val_acc_pct", "%"),
         },
     ),
 }
@@ -69,8 +148,9 @@ def series(study: str, name: str):
     if name not in known:
         raise ValueError(f"published: {name!r}: {study} has {', '.join(known) or 'no published numbers'}")
     origin = everything()["provenance"][entry]
-    source = f"{origin['repository']}, {origin.get('file') or origin['files'][0]}"
-    return pd.DataFrame([{"unit": "%", "source": source} | row for row in known[name]()])
+    files = origin.get("files") or [origin["file"]]
+    made = [{"unit": "%"} | row for row in known[name]()]
+    return pd.DataFrame([row | {"source": f"{origin['repository']}, {files[row.pop('file', 0)]}"} for row in made])
 
 
 def origin(study: str) -> dict[str, Any]:

@@ -29,6 +29,9 @@ class Data(Spec):
     classes: the first so many, None for all. size: resized to this many pixels, None for as they are.
     mean, std: one per channel, subtracted and divided after scaling to [0, 1]; None to leave that out.
     subset_seed: draws the training subset; None takes the run's seed. The test subset is always the same.
+    test_from: "train" tests on `test_per_class` images of each class of the training split, held out by the same
+    draw: a validation split.
+    permutation_seed: the pixels of all images change places by one permutation that this draws; None leaves them.
     """
 
     name: Annotated[str, Field(min_length=1)]
@@ -39,13 +42,27 @@ class Data(Spec):
     mean: tuple[FiniteFloat, ...] | None = None
     std: tuple[Positive, ...] | None = None
     subset_seed: Annotated[int, Field(ge=0)] | None = None
+    test_from: Literal["test", "train"] = "test"
+    permutation_seed: Annotated[int, Field(ge=0)] | None = None
+
+    @model_validator(mode="after")
+    def _a_split_has_a_size(self):
+        if self.test_from == "train" and self.test_per_class is None:
+            raise ValueError("test_per_class: None: a validation split needs a number of images of each class")
+        return self
+
+    @property
+    def drawn_by_run(self) -> bool:
+        """Whether runs with other seeds train on other images."""
+        return self.subset_seed is None and (self.per_class is not None or self.test_from == "train")
 
 
 class Recipe(Spec):
     """How a run trains.
 
     epochs sets the length of the schedule; stop_after ends the run earlier. The learning rate changes
-    once an epoch. precision: fp32 (TF32 off), tf32, or autocast to bf16 or fp16 with evaluation in fp32.
+    once an epoch. steps_per_epoch makes an epoch so many steps, through one shuffled pass after the other, instead
+    of one pass. precision: fp32 (TF32 off), tf32, or autocast to bf16 or fp16 with evaluation in fp32.
     evaluate: on the test images at the "end", or after every "epoch" (for display: nothing is chosen by it).
     """
 
@@ -59,6 +76,7 @@ class Recipe(Spec):
     schedule: named("schedule", SCHEDULES) = "constant"
     epochs: Count
     stop_after: Count | None = None
+    steps_per_epoch: Count | None = None
     batch_size: Count
     test_batch_size: Count = 256
     precision: Literal["fp32", "tf32", "bf16", "fp16"] = "fp32"

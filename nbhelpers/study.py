@@ -47,23 +47,39 @@ class Study:
         first = self.values.get("first_seed", 0)
         return list(range(first, first + self.values.get(name, 0)))
 
-    def data(self) -> Data:
-        """The Data that the parameters name: dataset, images_per_class, size, mean, std and so on.
+    def settings(self, set_name: str) -> dict[str, Any]:
+        """All values of another parameter set of this study, for `data` and `recipe`; this one's for ""."""
+        return parameters.load(self.name, set_name) if set_name else dict(self.values)
+
+    def data(self, **changes: Any) -> Data:
+        """The Data that the parameters name (dataset, images_per_class, size, mean, std ...), with `changes` to them.
 
         A size or a number of images that is all there is means the same as none, so that the run is the same too.
+        Raises DataError for a data set that is unknown or has too few classes.
         """
-        name = self.values["dataset"]
+        values = self._changed(changes)
+        name, number = values["dataset"], values.get("classes")
+        datasets.check(name, values.get("size"), number)
         shape, classes = datasets.describe(name)
         everything = dict(zip(("per_class", "test_per_class"), datasets.per_class(name), strict=True))
         everything |= {"size": shape[1], "classes": classes}
         own = {"name": "dataset", "per_class": "images_per_class", "test_per_class": "test_images_per_class"}
-        given = {field: self.values.get(own.get(field, field)) for field in Data.model_fields}
+        given = {f: values.get(own.get(f, f), d.get_default()) for f, d in Data.model_fields.items()}
+        if given["test_from"] == "train":
+            del everything["test_per_class"]
         given |= {field: None for field, value in everything.items() if given[field] == value}
-        return Data(**given | {"subset_seed": 0 if self.values.get("shared_subset") else None})
+        return Data(**given | {"subset_seed": 0 if values.get("shared_subset") else None})
 
     def recipe(self, **changes: Any) -> Recipe:
         """The Recipe whose fields are the parameters of the same names, with `changes`."""
-        return Recipe(**{name: self.values[name] for name in Recipe.model_fields if name in self.values} | changes)
+        values = self._changed(changes)
+        return Recipe(**{name: values[name] for name in Recipe.model_fields if name in values})
+
+    def _changed(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """The parameters with `changes`, which may also name fields of Data and Recipe that are no parameters."""
+        if unknown := changes.keys() - self.values.keys() - Data.model_fields.keys() - Recipe.model_fields.keys():
+            raise ValueError(f"{', '.join(sorted(unknown))}: no parameter of {self.name}")
+        return self.values | changes
 
     def require(self, holds: bool, reason: str) -> None:
         """Raise InputError with `reason` unless it holds: for what several parameters must be together."""
@@ -89,10 +105,13 @@ class Study:
             raise nothing
         outputs.write_plan(self.store.folder, self._head() | {"seeds": len(self.seeds), "looks": 1}, self._runs)
         if may_train:
-            how = {"device": self.values["device"], "workers": self.values["workers"], "fresh": fresh}
+            how = {name: self.values[name] for name in ("device", "workers", "weights")} | {"fresh": fresh}
             failures = progress.carry_out(runs, self.store, save=self._collect, **how)
             clear_output()
         frame = self._collect()
+        if self.values["weights"]:
+            kept = sum((self.store.folder / "weights" / f"{run.key}.safetensors").exists() for run in self._unique())
+            print(f"the weights of {kept} of {unique} runs are in weights/; --fresh trains recorded runs again")
         missing = [run for run in runs if run.key not in self._records]
         interim = f"; interim, without {len(missing)}: {progress.absent(missing)}" if missing else ""
         print(f"{unique} runs, {len(self._records)} recorded{interim}")
@@ -102,6 +121,9 @@ class Study:
         if not self._records:
             raise nothing
         return frame
+
+    def _unique(self) -> list[Run]:
+        return list({run.key: run for run in self._runs}.values())
 
     def _may_train(self, todo: list[Run], recorded: int) -> bool:
         """Whether to train: not if told so, nor where some runs are recorded and the images are not here."""
@@ -140,8 +162,14 @@ class Study:
 
     def described(self) -> pd.DataFrame:
         """Where the description and the original notebook differ, parameter by parameter."""
+        return self.compared("described", "ran")
+
+    def compared(self, one: str, other: str) -> pd.DataFrame:
+        """Where two parameter sets of this study differ, parameter by parameter."""
         folder = parameters.places.params(self.name)
-        return tables.differences(parameters.read(folder / "described.yaml"), parameters.read(folder / "ran.yaml"))
+        return tables.differences(
+            *(parameters.read(folder / f"{name}.yaml") for name in (one, other)), names=(one, other)
+        )
 
     def table(self, frame: pd.DataFrame, note: str = "") -> None:
         """Show a table, with a line below it; of an empty one the line alone."""
@@ -150,12 +178,18 @@ class Study:
         if note:
             display(Markdown(note))
 
-    def layers(self, model: Model) -> pd.DataFrame:
-        """The layers of a model for the images of this study: output, parameters and MACs, with their sums."""
-        shape, classes = datasets.describe(*(self.values.get(name) for name in ("dataset", "size", "classes")))
+    def layers(self, model: Model, data: Data | None = None) -> pd.DataFrame:
+        """The layers of a model for the images of `data`, or of this study: output, parameters, MACs, and sums."""
+        data = data or self.data()
+        shape, classes = datasets.describe(data.name, data.size, data.classes)
         if hasattr(model, "check"):
             model.check(shape, self.values.get("batch_size", 2))
         return tables.layers(estimate.layer_rows(model, shape, classes))
+
+    def macs(self, model: Model, data: Data) -> int:
+        """Multiply-accumulates of `model` for one image of `data`."""
+        shape, classes = datasets.describe(data.name, data.size, data.classes)
+        return sum(row["macs"] for row in estimate.layer_rows(model, shape, classes))
 
     def source(self, function: Callable[..., Any]) -> None:
         """Show the source of a function that the runs execute."""

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from nbhelpers.records import Store
@@ -20,7 +21,7 @@ class Failure:
 
 
 Outcome = dict[str, Any] | Failure
-Backend = Callable[[Sequence[Run], str], Iterator[tuple[Run, Outcome]]]
+Job = Callable[[Run], dict[str, Any] | str]  # what carries out one run: `perform.attempt` with its device and folder
 
 
 Fresh = Literal["", "all", "probes"]  # which recorded runs are done again: none, all, or those that lack a probe
@@ -45,17 +46,22 @@ def execute(
     device: str = "auto",
     fresh: Fresh = "",
     limit: float | None = None,
+    weights: bool = False,
 ) -> Iterator[tuple[Run, Outcome]]:
     """Carry out what is missing and yield each run with its record, already written, or its Failure.
 
     workers: processes, each with one CPU thread; 0 takes one per CPU core, or one on a GPU; 1 stays in this
-    process. limit: wall-clock seconds that one run may take (worker processes only). The set's lock is held
-    meanwhile: a second execution of the same set waits, and then finds the records of the first.
+    process. limit: wall-clock seconds that one run may take (worker processes only). weights: keep the trained
+    weights in the set's folder ``weights``. The set's lock is held meanwhile: a second execution of the same set
+    waits, and then finds the records of the first.
     """
+    from nbhelpers.perform import attempt
+
     with store.lock():
         todo = missing(runs, store, fresh)
         workers = min(workers or default_workers(device), len(todo))
-        outcomes = in_process(todo, device) if workers <= 1 and limit is None else pool(todo, device, workers, limit)
+        job = partial(attempt, device=device, weights=store.folder / "weights" if weights else None)
+        outcomes = in_process(todo, job) if workers <= 1 and limit is None else pool(todo, job, workers, limit)
         try:
             for run, outcome in outcomes:
                 if isinstance(outcome, dict):
@@ -74,28 +80,26 @@ def default_workers(device: str) -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def in_process(runs: Sequence[Run], device: str) -> Iterator[tuple[Run, Outcome]]:
+def in_process(runs: Sequence[Run], job: Job) -> Iterator[tuple[Run, Outcome]]:
     """One run after the other in this process, at one CPU thread; the number of threads is restored at the end."""
     import torch
-
-    from nbhelpers.perform import attempt
 
     threads = torch.get_num_threads()
     try:
         for run in runs:
-            yield run, _outcome(run, attempt(run, device))
+            yield run, _outcome(run, job(run))
     finally:
         torch.set_num_threads(threads)
 
 
-def pool(runs: Sequence[Run], device: str, workers: int, limit: float | None) -> Iterator[tuple[Run, Outcome]]:
+def pool(runs: Sequence[Run], job: Job, workers: int, limit: float | None) -> Iterator[tuple[Run, Outcome]]:
     """Runs in `workers` spawned processes. A worker that dies costs the run it had, which is tried once more."""
     import multiprocessing
     from concurrent.futures import FIRST_COMPLETED, wait
 
     from pebble import ProcessExpired, ProcessPool
 
-    from nbhelpers.perform import attempt, follow_parent
+    from nbhelpers.perform import follow_parent
 
     # Never forked: a child forked after torch has started its threads can deadlock.
     made = ProcessPool(workers, initializer=follow_parent, context=multiprocessing.get_context("spawn"))
@@ -104,7 +108,7 @@ def pool(runs: Sequence[Run], device: str, workers: int, limit: float | None) ->
         while waiting or running:
             while waiting and len(running) < 2 * workers:
                 run = waiting.pop()
-                running[made.schedule(attempt, args=(run, device), timeout=limit)] = run
+                running[made.schedule(job, args=(run,), timeout=limit)] = run
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 run = running.pop(future)
                 try:

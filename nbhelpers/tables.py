@@ -1,5 +1,6 @@
 """Tables: DataFrames of runs in, DataFrames of text for a reader out."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -93,6 +94,21 @@ def probe(df: pd.DataFrame, name: str, moment: str = "final") -> pd.DataFrame:
     return pd.DataFrame([m[name][moment] for m in having["probes"]], index=having.index, dtype=float)
 
 
+def probe_by_epoch(df: pd.DataFrame, name: str) -> pd.DataFrame:
+    """What a probe measured at the start and after every epoch: a row per run of `df` that has it, epoch and layer.
+
+    Columns: the labels, seed, epoch (0: the start), layer, value.
+    """
+    rows = []
+    for _, run in df.iterrows():
+        moments = run["probes"].get(name, {})
+        measured = [moments["initial"], *moments["epoch"]] if moments else []
+        own = {label: run[label] for label in [*df.attrs["labels"], "seed"]}
+        for epoch, layers in enumerate(measured):
+            rows += [own | {"epoch": epoch, "layer": layer, "value": float(v)} for layer, v in layers.items()]
+    return pd.DataFrame(rows, columns=[*df.attrs["labels"], "seed", "epoch", "layer", "value"])
+
+
 def means(contrast: Mapping[str, pd.DataFrame], by: str) -> pd.DataFrame:
     """A row per named contrast and value of its label `by`: mean over seeds with its 95% interval, in points, and n."""
     rows = []
@@ -165,6 +181,27 @@ def expected_errors(judged) -> str:
     return f"{counts} The regions were fixed knowing the published numbers, not ours."
 
 
+def at_chance(df: pd.DataFrame, rows: Sequence[str]) -> pd.DataFrame:
+    """A row per run that ended at chance or diverged: its arm and seed, its largest and its last training loss.
+
+    A test accuracy is at chance where it is within three standard deviations of that of a uniform guess.
+    """
+    made = []
+    for labels, arm in df.groupby(list(rows), sort=False, dropna=False):
+        frame = contrasts.chance(arm, labels=list(rows))
+        for (_, run), lost in zip(arm.iterrows(), frame["value"], strict=True):
+            if lost:
+                course = {row["epoch"]: float(row["train_loss"]) for row in run["history"]}
+                worst = max(course, key=lambda epoch: math.inf if math.isnan(course[epoch]) else course[epoch])
+                row = dict(zip(rows, labels, strict=True)) | {"seed": run["seed"], "status": run["status"]}
+                row |= {"largest training loss": f"{course[worst]:.4g}", "in epoch": worst, "of": len(course)}
+                last = course[max(course)]
+                made.append(
+                    row | {"last training loss": f"{last:.4f}", "ln classes": f"{math.log(run['classes']):.4f}"}
+                )
+    return pd.DataFrame(made)
+
+
 def devices(df: pd.DataFrame) -> pd.DataFrame:
     """How many runs were recorded on which hardware, with which torch, when."""
     frame = df.groupby(["device", "hardware", "torch"], sort=True).agg(
@@ -177,8 +214,10 @@ def _distinct(values: pd.Series) -> str:
     return ", ".join(sorted(set(values) - {""}))
 
 
-def differences(described: Mapping[str, Any], ran: Mapping[str, Any]) -> pd.DataFrame:
-    """The parameters in which the set `described` and the set `ran` differ.
+def differences(
+    described: Mapping[str, Any], ran: Mapping[str, Any], names: tuple[str, str] = ("described", "ran")
+) -> pd.DataFrame:
+    """The parameters in which the set `described` and the set `ran`, or two others of these `names`, differ.
 
     "not stated" is a null in `described`; what its entry "ours" names was chosen by us.
     """
@@ -186,8 +225,8 @@ def differences(described: Mapping[str, Any], ran: Mapping[str, Any]) -> pd.Data
     for name, value in described.items():
         if name != "ours" and value != ran.get(name):
             stated = "not stated" if value is None else f"ours: {_text(value)}" if name in ours else _text(value)
-            rows.append({"parameter": name, "described": stated, "ran": _text(ran.get(name))})
-    return pd.DataFrame(rows, columns=["parameter", "described", "ran"])
+            rows.append({"parameter": name, names[0]: stated, names[1]: _text(ran.get(name))})
+    return pd.DataFrame(rows, columns=["parameter", *names])
 
 
 def _text(value: Any) -> str:

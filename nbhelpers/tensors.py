@@ -42,36 +42,56 @@ def load(spec: Data, seed: int) -> tuple[Images, Images, datasets.Dataset]:
     whole = datasets.load(spec.name, size=spec.size, classes=spec.classes)
     classes = len(whole.class_names)
     subset_seed = seed if spec.subset_seed is None else spec.subset_seed
-    train = subset(whole.train_labels, classes, spec.per_class, "train", subset_seed)
-    test = subset(whole.test_labels, classes, spec.test_per_class, "test", 0)
-    return (
-        _images(whole.train_images, whole.train_labels, train, classes, spec),
-        _images(whole.test_images, whole.test_labels, test, classes, spec),
-        whole,
-    )
+    splits = {
+        "train": (whole.train_images, whole.train_labels),
+        "test": (whole.test_images, whole.test_labels),
+    }
+    spare = spec.test_per_class if spec.test_from == "train" else 0
+    train = subset(whole.train_labels, classes, spec.per_class, "train", subset_seed, spare)
+    if spare:
+        test = held_out(whole.train_labels, classes, spare, subset_seed)
+    else:
+        test = subset(whole.test_labels, classes, spec.test_per_class, "test", 0)
+    made = [_images(*splits[n], at, classes, spec) for n, at in (("train", train), (spec.test_from, test))]
+    return *made, whole
 
 
-def subset(labels: np.ndarray, classes: int, per_class: int | None, split: str, seed: int) -> np.ndarray:
+def subset(
+    labels: np.ndarray, classes: int, per_class: int | None, split: str, seed: int, spare: int = 0
+) -> np.ndarray:
     """Sorted positions of `per_class` images of each class, drawn at random; all for None.
 
-    The first k of a permutation per class, so a smaller subset lies inside a larger one. Raises
-    DataError where a class has too few images.
+    The first k of a permutation per class, so a smaller subset lies inside a larger one; its last `spare` ones are
+    left for `held_out`. Raises DataError where a class has too few images.
     """
-    if per_class is None:
+    if per_class is None and not spare:
         return np.arange(len(labels))
     chosen = []
     for label in range(classes):
         positions = np.flatnonzero(labels == label)
-        if len(positions) < per_class:
+        if len(positions) < (per_class or 1) + spare:
+            others = f" and {spare} others to validate on" if spare else ""
             raise datasets.DataError(
-                f"per_class: {per_class}: class {label} of the {split} split has only {len(positions)} images"
+                f"per_class: {per_class}{others}: class {label} of the {split} split has only {len(positions)} images"
             )
-        chosen.append(stream(seed, f"subset/{split}/{label}").permutation(positions)[:per_class])
+        shuffled = stream(seed, f"subset/{split}/{label}").permutation(positions)
+        chosen.append(shuffled[: len(positions) - spare][:per_class])
     return np.sort(np.concatenate(chosen))
+
+
+def held_out(labels: np.ndarray, classes: int, count: int, seed: int) -> np.ndarray:
+    """Sorted positions of `count` training images of each class that `subset` leaves with `spare=count`."""
+    drawn = [
+        stream(seed, f"subset/train/{label}").permutation(np.flatnonzero(labels == label)) for label in range(classes)
+    ]
+    return np.sort(np.concatenate([shuffled[-count:] for shuffled in drawn]))
 
 
 def _images(pixels: np.ndarray, labels: np.ndarray, index: np.ndarray, classes: int, spec: Data) -> Images:
     images = torch.from_numpy(np.ascontiguousarray(pixels[index])).permute(0, 3, 1, 2)
+    if spec.permutation_seed is not None:
+        places = stream(spec.permutation_seed, "pixels").permutation(images.shape[2] * images.shape[3])
+        images = images.flatten(2)[:, :, torch.from_numpy(places)].unflatten(2, images.shape[2:])
     return Images(normalise(images, spec.mean, spec.std), torch.from_numpy(np.asarray(labels[index])).long(), classes)
 
 

@@ -88,9 +88,10 @@ def train_epoch(
 ) -> tuple[float, float]:
     """One pass over the training images; mean loss and accuracy in per cent, both counted on the way."""
     model.train()
-    device, size, n = train.labels.device, recipe.batch_size, len(train)
+    device, size = train.labels.device, recipe.batch_size
     torch.manual_seed(seed_of(seed, f"dropout/{epoch}"))
-    order = torch.from_numpy(stream(seed, f"order/{epoch}").permutation(n)).to(device)
+    order = torch.from_numpy(image_order(len(train), recipe, seed, epoch)).to(device)
+    n = len(order)
     loss_sum = torch.zeros((), dtype=torch.float64, device=device)
     hits = torch.zeros((), dtype=torch.int64, device=device)
     for start in range(0, n, size):
@@ -106,6 +107,19 @@ def train_epoch(
         loss_sum += loss.detach() * len(y)
         hits += (logits.detach().argmax(1) == y).sum()
     return loss_sum.item() / n, 100 * hits.item() / n
+
+
+def image_order(n: int, recipe: Recipe, seed: int, epoch: int) -> np.ndarray:
+    """Positions among `n` training images in the order in which an epoch (from 0) takes them.
+
+    A permutation; with `steps_per_epoch`, the next part of an endless row of permutations.
+    """
+    if recipe.steps_per_epoch is None:
+        return stream(seed, f"order/{epoch}").permutation(n)
+    count = recipe.steps_per_epoch * recipe.batch_size
+    first, end = epoch * count, (epoch + 1) * count
+    passes = [stream(seed, f"order/{i}").permutation(n) for i in range(first // n, -(-end // n))]
+    return np.concatenate(passes)[first % n :][:count]
 
 
 @torch.inference_mode()

@@ -130,6 +130,86 @@ def test_diverged_runs_stay_in_and_failed_ones_do_not():
     assert contrasts.values(df, "train_loss")["value"][1] == pytest.approx(math.log(10))
 
 
+def test_a_run_at_chance_has_at_most_the_loss_of_a_guess():
+    df = runs({(1, "relu"): [10.0, 10.1, 10.2, 11.5, 50.0]})  # chance reaches up to 10.9
+    df["train_loss"] = [7e11, 2.31, 2.2, 7.0, 7.0]
+    df["test_loss"] = df["train_loss"]
+    expected = [math.log(10), math.log(10), 2.2, 7, 7]
+    for metric in ("train_loss", "test_loss"):
+        frame = contrasts.values(df, metric)
+        assert frame["value"].tolist() == pytest.approx(expected)
+        assert frame["at_chance"].tolist() == list("11100")
+    assert contrasts.values(df)["value"].tolist() == df["test_accuracy"].tolist()
+
+
+@pytest.fixture
+def courses():
+    """Two arms, two seeds, three epochs, of which one run saw one before it diverged."""
+
+    def rows(*losses):
+        return [
+            {"epoch": i, "train_loss": loss, "train_accuracy": 30.0 + i, "test_accuracy": 20.0 * i, "lr": 0.1}
+            for i, loss in enumerate(losses, 1)
+        ]
+
+    df = runs({(1, "relu"): [60.0, 60.0], (1, "sigmoid"): [60.0, math.nan]}, parameters=9, train_accuracy=33.0)
+    df["history"] = [rows(2.0, 1.5, 0.5), rows(1.9, 1.4, 0.4), rows(2.2, 2.1, 2.05), rows(2.25, "inf")]
+    df["correct"] = [np.ones(4, np.uint8)] * 4
+    df.loc[3, ["status", "train_loss"]] = ["diverged", math.inf]
+    return df
+
+
+def test_runs_stand_as_they_did_after_an_epoch(courses):
+    before = courses.copy()
+    found = contrasts.at_epochs(courses, [1, 3])
+    assert list(found.columns[:3]) == found.attrs["labels"] == ["blocks", "activation", "epoch"]
+    assert found[["activation", "seed", "epoch"]].values.tolist() == [
+        [activation, seed, epoch] for epoch in (1, 3) for activation in ("relu", "sigmoid") for seed in (0, 1)
+    ]
+    measured = ["train_loss", "train_accuracy", "test_accuracy"]
+    assert found[found["epoch"] == 1][measured].values.tolist() == [[x, 31, 20] for x in (2.0, 1.9, 2.2, 2.25)]
+    last = found[found["epoch"] == 3][measured].values.tolist()
+    assert last[:3] == [[x, 33, 60] for x in (0.5, 0.4, 2.05)] and np.isnan(last[3]).all()
+    assert set(found["parameters"]) == {9} and "lr" not in found
+    assert "correct" not in found and "history" not in found  # these are of the end
+    pd.testing.assert_frame_equal(courses, before)
+
+
+def test_a_contrast_may_be_of_an_epoch(courses):
+    frame = contrasts.at_epochs(courses, [1, 2, 3])
+    gap = contrasts.paired(frame, "activation", "sigmoid", "relu", "train_loss")
+    expected = {1: [0.2, 0.35], 2: [0.6, math.log(10) - 1.4], 3: [1.55, math.log(10) - 0.4]}
+    parts = contrasts.each(gap, "epoch")
+    assert list(parts) == ["epoch=1", "epoch=2", "epoch=3"]
+    for part, values in zip(parts.values(), expected.values(), strict=True):
+        assert part["value"].tolist() == pytest.approx(values)
+    assert gap["at_chance"].tolist() == ["00", "00", "00", "10", "00", "10"]
+    assert contrasts.values(frame)["value"].tolist()[-1] == 10  # a guess, where the run was no more
+
+
+def test_a_difference_of_differences(df):
+    gap = contrasts.paired(df, "activation", "relu", "sigmoid")
+    found = contrasts.difference(gap, "blocks", 4, 1)
+    assert list(found.columns) == ["seed", "value", "images", "at_chance"]
+    assert found[["seed", "value"]].values.tolist() == [[0, 20 - 1], [1, 71 - 2]]
+    assert found["at_chance"].tolist() == ["0000", "0100"]
+    assert found.attrs == {"labels": [], "unit": "points"}
+    assert contrasts.difference(gap, "blocks", 1, 4)["value"].tolist() == [-19, -69]
+
+
+def test_a_difference_keeps_images_other_labels_and_the_unit():
+    images = [np.array(pixels, np.float32) for pixels in ([100, 0], [0, 0], [100, 100], [-100, 0])]
+    gap = pd.DataFrame(
+        {"width": [8, 8, 16, 16], "norm": ["a", "b", "a", "b"], "seed": 0, "value": [3.0, 1.0, 9.0, 2.0]}
+    )
+    gap = gap.assign(images=pd.Series(images), at_chance="0")
+    gap.attrs["unit"] = "points per blocks"
+    found = contrasts.difference(gap, "norm", "a", "b")
+    assert found[["width", "seed", "value"]].values.tolist() == [[8, 0, 2], [16, 0, 7]]
+    assert [pixels.tolist() for pixels in found["images"]] == [[100, 0], [200, 100]]
+    assert found.attrs == {"labels": ["width"], "unit": "points per blocks"}
+
+
 def test_a_cell_is_a_mean_or_a_count(df):
     def arm(blocks, activation):
         return df[(df["blocks"] == blocks) & (df["activation"] == activation)]
@@ -172,6 +252,9 @@ def test_nothing_is_changed_in_the_frame_given(df):
         (lambda df: contrasts.spread(df[:3], "activation"), "two values of 'activation', not relu"),
         (lambda df: contrasts.spread(df, "norm"), "no column 'norm'"),
         (lambda df: contrasts.each(contrasts.values(df), "value"), "no column 'value'; there are blocks, activation"),
+        (lambda df: contrasts.difference(contrasts.values(df), "value", 1, 2), "no column 'value'; there are blocks"),
+        (lambda df: contrasts.difference(contrasts.values(df), "blocks", 1, 5), "both blocks=1 and blocks=5"),
+        (lambda df: contrasts.at_epochs(df.assign(history=[[{"epoch": 1}]] * len(df)), [1, 2]), "has an epoch 2"),
         (lambda df: contrasts.slope(contrasts.values(df), "activation"), "two numbers in 'activation', not relu, sig"),
         (lambda df: contrasts.slope(contrasts.values(df[:3]), "blocks"), "two numbers in 'blocks', not 1"),
     ],

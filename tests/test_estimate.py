@@ -73,6 +73,8 @@ def test_changing_the_rows_changes_no_later_ones():
         ({"evaluate": "epoch"}, 3 * 100 * 2 + 50 * 2),
         ({"epochs": 5, "stop_after": 3}, 3 * 100 * 3 + 50),
         ({"classes": 4}, 3 * 40 * 2 + 20),
+        ({"steps_per_epoch": 3}, 3 * 3 * 25 * 2 + 50),
+        ({"steps_per_epoch": 9, "per_class": None}, 3 * 9 * 25 * 2 + 50),
         ({"per_class": None, "test_per_class": None}, 3 * 50000 * 2 + 10000),
     ],
     ids=str,
@@ -92,6 +94,30 @@ def test_seconds_are_start_steps_and_macs():
     found = estimate.seconds(run())
     assert found == pytest.approx(0.5 + 0.001 * 2 * 100 / 25 + (FIRST + LAST) * 650 / 25e9)
     assert found < estimate.seconds(run(epochs=4)) < estimate.seconds(run(epochs=4, batch_size=1))
+
+
+def test_steps_are_those_of_the_recipe_or_of_whole_passes():
+    assert estimate.steps(run(), 10) == 2 * 100 / 25
+    assert estimate.steps(run(steps_per_epoch=9), 10) == 2 * 9
+    assert estimate.steps(run(steps_per_epoch=9, epochs=5, stop_after=3), 10) == 3 * 9
+    found = estimate.seconds(run(steps_per_epoch=9))
+    assert found == pytest.approx(0.5 + 0.001 * 2 * 9 + (FIRST + LAST) * (3 * 9 * 25 * 2 + 50) / 25e9)
+
+
+@pytest.mark.parametrize(
+    ("name", "train", "test"),
+    [
+        ("cifar10", 5000, 1000),
+        ("cifar100", 500, 100),
+        ("tiny-imagenet-72", 200, 50),
+        ("shapes", 1000, 200),
+        ("mnist", 5000, 1000),  # this and the next do not say
+        ("folder:anywhere", 5000, 1000),
+    ],
+)
+def test_all_images_are_as_many_as_the_data_set_has_of_each_class(name, train, test):
+    assert estimate.images(run(name=name, per_class=None, test_per_class=None), 7) == (7 * train, 7 * test)
+    assert estimate.images(run(name=name), 7) == (70, 35)
 
 
 def test_nothing_is_downloaded_for_an_estimate(monkeypatch):

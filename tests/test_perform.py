@@ -7,7 +7,7 @@ import torch
 
 import nbhelpers
 from nbhelpers import perform as performing
-from nbhelpers import records, tensors, train
+from nbhelpers import probes, records, tensors, train
 from nbhelpers.device import DeviceError
 from nbhelpers.errors import InputError
 from nbhelpers.models import MLP, ConvNet
@@ -15,7 +15,7 @@ from nbhelpers.models.initialise import build
 from nbhelpers.perform import attempt, finite, perform
 from nbhelpers.run import VERSION
 
-PROBES = ("gradient_norms@1", "activation_slopes@1", "recalibrated_batchnorm@2")
+PROBES = ("gradient_norms@1", "activation_slopes@1", "recalibrated_batchnorm@2", "gradient_norms_by_epoch@1")
 CONVNET = ConvNet(channels=[4, 6], pool=(1,))
 
 
@@ -86,9 +86,10 @@ def test_a_record_does_not_depend_on_a_net_that_begins_with_its_activation(make_
 
 
 def test_probes_change_no_result(make_run, metrics):
+    every = tuple(name for name in probes._PROBES if name != "equal_gain@1")  # that one is of MLPs
     plain = metrics(perform(make_run(model=CONVNET), "cpu", threads=1))
-    probed = metrics(perform(make_run(model=CONVNET, probes=PROBES), "cpu", threads=1))
-    assert set(probed.pop("probes")) == set(PROBES)
+    probed = metrics(perform(make_run(model=CONVNET, probes=every), "cpu", threads=1))
+    assert set(probed.pop("probes")) == set(every)
     assert plain.pop("probes") == {}
     assert probed == plain
 
@@ -100,10 +101,22 @@ def test_probes_are_recorded_for_the_moments_they_measure(make_run):
         "gradient_norms@1": ["initial", "final"],
         "activation_slopes@1": ["initial", "final"],
         "recalibrated_batchnorm@2": ["final"],
+        "gradient_norms_by_epoch@1": ["initial", "epoch"],
     }
     norms = record["probes"]["gradient_norms@1"]
     assert set(norms["initial"]) == {"block1.conv", "block2.conv", "linear"}
     assert norms["initial"] != norms["final"]
+
+
+def test_an_epoch_of_a_probe_is_what_a_run_of_that_many_epochs_ends_with(make_run):
+    names = ("gradient_norms@1", "gradient_norms_by_epoch@1", "dead_units_by_epoch@1")
+    whole = perform(make_run(model=CONVNET, epochs=3, probes=names), "cpu", threads=1)["probes"]
+    first = perform(make_run(model=CONVNET, epochs=3, stop_after=1, probes=names), "cpu", threads=1)["probes"]
+    norms = whole["gradient_norms_by_epoch@1"]
+    assert len(norms["epoch"]) == len(whole["dead_units_by_epoch@1"]["epoch"]) == 3
+    assert norms["initial"] == whole["gradient_norms@1"]["initial"]
+    assert norms["epoch"][:1] == first["gradient_norms_by_epoch@1"]["epoch"] == [first["gradient_norms@1"]["final"]]
+    assert norms["epoch"][2] == whole["gradient_norms@1"]["final"] != norms["epoch"][1]
 
 
 def test_an_unknown_probe_is_one_clear_error(make_run):
@@ -116,6 +129,7 @@ def test_divergence_is_a_result_and_its_record_is_valid_json(make_run):
     assert record["status"] == "diverged"
     assert record["final"]["epochs"] == len(record["history"]) < 4
     assert record["final"]["train_loss"] in ("nan", "inf")
+    assert len(record["probes"]["gradient_norms_by_epoch@1"]["epoch"]) == len(record["history"])
     assert record == json.loads(strict_json(record))
 
 
@@ -150,6 +164,9 @@ def test_runs_of_an_arm_share_their_images_in_memory_where_they_may(make_run, sm
     first, second = (performing.load(make_run(data=everything, seed=seed))[0] for seed in (0, 1))
     assert first is second
     own, other = (performing.load(make_run(seed=seed))[0] for seed in (0, 1))
+    assert not torch.equal(own.images, other.images)
+    validated = type(small_data)(**dict(everything) | {"test_from": "train"})
+    own, other = (performing.load(make_run(data=validated, seed=seed))[1] for seed in (0, 1))
     assert not torch.equal(own.images, other.images)
 
 

@@ -52,9 +52,9 @@ PUBLISHED = pd.DataFrame({"blocks": [1, 8, 1], "activation": ["relu", "relu", "t
 CURVES = {"x": "blocks", "y": "test_accuracy", "hue": "activation"}
 DRAW = {
     "curves": lambda: plots.curves(runs(), **CURVES, title="found", published=PUBLISHED, chance=10, zero=True),
-    "learning": lambda: plots.learning(runs(), "blocks", "activation", title="found"),
+    "learning": lambda: plots.learning(runs(), "activation", panel="blocks", title="found"),
     "by_layer": lambda: plots.by_layer(
-        runs(), "slope@1", "blocks", "activation", title="found", ylabel="mean slope", bound=(0.25, "bound")
+        runs(), "slope@1", "activation", "blocks", title="found", ylabel="mean slope", bound=(0.25, "bound")
     ),
     "seeds_needed": lambda: plots.seeds_needed(claims("one", "two"), title="found"),
 }
@@ -197,12 +197,12 @@ def test_the_legend_names_every_arm():
 
 @pytest.mark.parametrize("blocks", [(1,), (1, 4, 8), (1, 2, 3, 4, 5)])
 def test_a_panel_for_each_value(blocks):
-    shown = visible(plots.learning(runs(blocks=blocks), "blocks", "activation"))
+    shown = visible(plots.learning(runs(blocks=blocks), "activation", panel="blocks"))
     assert [axis.get_title("left") for axis in shown] == [f"blocks = {n}" for n in blocks]
 
 
 def test_a_learning_curve_is_the_mean_over_seeds_with_its_interval():
-    axis = plots.learning(runs(), "blocks", "activation").axes[0]
+    axis = plots.learning(runs(), "activation", panel="blocks").axes[0]
     assert [line.get_label() for line in axis.lines] == ["sigmoid", "relu"]
     assert list(axis.lines[0].get_xdata()) == [1, 2] and list(axis.lines[0].get_ydata()) == [4.0, 3.5]
     half = T2 * 2 / math.sqrt(3)
@@ -211,20 +211,20 @@ def test_a_learning_curve_is_the_mean_over_seeds_with_its_interval():
 
 
 def test_one_seed_has_a_learning_curve_without_a_band():
-    axis = plots.learning(runs(seeds=1), "blocks", "activation").axes[0]
+    axis = plots.learning(runs(seeds=1), "activation", panel="blocks").axes[0]
     assert len(axis.lines) == 2 and not axis.collections
 
 
 def test_learning_curves_have_units():
-    axis = plots.learning(runs(), "blocks", "activation").axes[0]
+    axis = plots.learning(runs(), "activation", panel="blocks").axes[0]
     assert (axis.get_xlabel(), axis.get_ylabel()) == ("epoch", "training loss (nats)")
-    accuracy = plots.learning(runs(), "blocks", "activation", y="train_accuracy").axes[0]
+    accuracy = plots.learning(runs(), "activation", "train_accuracy", "blocks").axes[0]
     assert accuracy.get_ylabel() == "training accuracy (%)"
 
 
 def test_an_arm_that_only_some_panels_have_is_in_the_legend():
     df = pd.concat([runs(), runs(blocks=(8,), activations=("tanh",))])
-    figure = plots.learning(df, "blocks", "activation")
+    figure = plots.learning(df, "activation", panel="blocks")
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["sigmoid", "relu", "tanh"]
 
 
@@ -235,12 +235,12 @@ def test_a_row_of_panels_for_each_moment_and_a_column_for_each_value():
     shown = visible(DRAW["by_layer"]())
     starts = [f"blocks = {n}, {when}" for when in ("start", "trained") for n in (1, 8)]
     assert [axis.get_title("left") for axis in shown] == starts
-    one = visible(plots.by_layer(runs(), "slope@1", "blocks", "activation", moments=("final",)))
+    one = visible(plots.by_layer(runs(), "slope@1", "activation", "blocks", moments=("final",)))
     assert [axis.get_title("left") for axis in one] == starts[2:]
 
 
 def test_a_probe_is_drawn_against_the_layer_with_its_interval():
-    axis = plots.by_layer(runs(), "slope@1", "blocks", "activation", ylabel="mean slope").axes[0]
+    axis = plots.by_layer(runs(), "slope@1", "activation", "blocks", ylabel="mean slope").axes[0]
     values = np.exp([0, 1, 2])
     assert list(axis.lines[0].get_xdata()) == [1, 2]
     assert np.allclose(axis.lines[0].get_ydata(), [values.mean(), np.e * values.mean()])
@@ -250,7 +250,7 @@ def test_a_probe_is_drawn_against_the_layer_with_its_interval():
 
 
 def test_on_a_logarithmic_axis_the_mean_is_geometric():
-    axis = plots.by_layer(runs(), "slope@1", "blocks", "activation", logarithmic=True).axes[0]
+    axis = plots.by_layer(runs(), "slope@1", "activation", "blocks", logarithmic=True).axes[0]
     assert axis.get_yscale() == "log"
     assert np.allclose(axis.lines[0].get_ydata(), [np.e, np.e**2])
     ends = axis.collections[0].get_paths()[0].vertices[:, 1]

@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from scipy.stats import skew
 from torch import nn
 from torch.nn import functional as F
 
@@ -17,7 +18,9 @@ from nbhelpers.train import evaluate
 
 SHAPE = (3, 8, 8)
 RECIPE = Recipe(lr=0.1, epochs=1, batch_size=16)
-ALL = ("gradient_norms@1", "activation_slopes@1", "recalibrated_batchnorm@2")
+SCALED = MLP(hidden=(4,), activation={"name": "relu", "slope": 2})
+ALL = tuple(probes._PROBES)
+OF_ALL_NETS = tuple(name for name in ALL if name != "equal_gain@1")
 
 
 @pytest.fixture
@@ -25,21 +28,35 @@ def net():
     return build(ConvNet(channels=[4, 6], activation="sigmoid", pool=(1,)), SHAPE, 3, seed=1)
 
 
-def measure(name, net, train, test, moment="final"):
-    return probes.measure((name,), moment, net, train, test, RECIPE)[name]
+def convnet(*channels, **fields):
+    return build(ConvNet(channels=channels, **fields), SHAPE, 3, seed=1)
 
 
-@pytest.mark.parametrize("moment", ["initial", "final"])
-def test_probes_leave_weights_statistics_images_and_random_stream_as_they_were(net, random_images, moment):
-    train, test = random_images(40), random_images(30)
+def measure(name, net, train, test, moment="final", recipe=RECIPE):
+    return probes.measure((name,), moment, net, train, test, recipe)[name]
+
+
+@pytest.mark.parametrize("moment", ["initial", "epoch", "final"])
+@pytest.mark.parametrize(
+    "model, names",
+    [
+        (ConvNet(channels=[4, 6]), OF_ALL_NETS),
+        (ConvNet(channels=[4, 6], order="activation-norm-conv"), OF_ALL_NETS),
+        (SCALED, ALL),
+    ],
+    ids=["conv first", "activation first", "mlp"],
+)
+def test_probes_leave_weights_statistics_images_and_random_stream_as_they_were(random_images, model, names, moment):
+    net, train, test = build(model, SHAPE, 3, seed=1), random_images(40), random_images(30)
     state, mode = copy.deepcopy(net.state_dict()), net.training
     pixels = [part.images.clone() for part in (train, test)]
     torch.manual_seed(3)
     stream = torch.get_rng_state()
-    probes.measure(ALL, moment, net, train, test, RECIPE)
+    assert probes.measure(names, moment, net, train, test, RECIPE)
     assert all(torch.equal(state[name], value) for name, value in net.state_dict().items())
     assert all(parameter.grad is None for parameter in net.parameters())
     assert net.training is mode
+    assert not any(layer._forward_hooks or layer._forward_pre_hooks for layer in net.modules())
     assert torch.equal(train.images, pixels[0])
     assert torch.equal(test.images, pixels[1])
     assert torch.equal(torch.get_rng_state(), stream)
@@ -60,9 +77,18 @@ def test_not_even_a_probe_that_spoils_its_model_touches_the_run(net, random_imag
     assert torch.equal(torch.get_rng_state(), stream)
 
 
-def test_a_probe_runs_only_at_its_moments(net, random_images):
-    measured = probes.measure(ALL, "initial", net, random_images(), random_images(), RECIPE)
-    assert set(measured) == {"gradient_norms@1", "activation_slopes@1"}
+def test_a_probe_runs_only_at_its_moments(random_images):
+    net, part = build(SCALED, SHAPE, 3, seed=1), random_images()
+    moments = {
+        moment: set(probes.measure(ALL, moment, net, part, part, RECIPE)) for moment in ("initial", "epoch", "final")
+    }
+    both = {"gradient_norms@1", "activation_slopes@1", "input_zeros@1", "input_means@1", "input_skews@1"}
+    by_epoch = {"gradient_norms_by_epoch@1", "dead_units_by_epoch@1"}
+    assert moments == {
+        "initial": both | by_epoch | {"batch_statistics@1", "sharpness@1", "equal_gain@1"},
+        "epoch": by_epoch,
+        "final": both | {"recalibrated_batchnorm@2", "batch_mode_accuracy@1"},
+    }
 
 
 def test_an_unknown_probe_is_told():
@@ -169,3 +195,156 @@ def test_recalibration_changes_nothing_without_batch_norm(random_images):
     expected = evaluate(net, test)
     found = measure("recalibrated_batchnorm@2", net, train, test)
     assert found == {"test_accuracy": expected.accuracy, "test_loss": pytest.approx(expected.loss, rel=1e-6)}
+
+
+def test_shuffled_batches_hold_every_image_once_and_every_class(random_images):
+    part = Images(torch.arange(90.0).view(90, 1, 1, 1), torch.arange(3).repeat_interleave(30), 3)
+    torch.manual_seed(3)
+    batches, stream = list(probes.shuffled(part, 40)), torch.get_rng_state()
+    assert [len(labels) for _, labels in batches] == [40, 40, 10]
+    assert all(labels.bincount().min() >= 8 for _, labels in batches[:2])
+    images = torch.cat([images for images, _ in batches]).flatten()
+    assert images.sort().values.tolist() == list(range(90))
+    assert torch.cat([labels for _, labels in batches]).tolist() == (images // 30).tolist()
+    torch.manual_seed(4)
+    assert torch.equal(torch.cat([images for images, _ in probes.shuffled(part, 40)]).flatten(), images)
+    torch.manual_seed(3)
+    assert torch.equal(torch.get_rng_state(), stream)
+
+
+@pytest.mark.parametrize("count, batches", [(40, 2), (13, 1)])
+def test_batch_mode_takes_whole_batches_of_test_images_by_their_own_statistics(net, random_images, count, batches):
+    test, size = random_images(count), min(count, 16)
+    with torch.no_grad():  # as after training: every class is said, and the running statistics lag far behind
+        net.linear.bias -= net.train()(test.images).mean(0)
+        net.block1.norm.running_mean.fill_(30)
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(0))[: batches * size]
+    with torch.no_grad():
+        said = torch.cat([copy.deepcopy(net).train()(x).argmax(1) for x in test.images[order].split(size)])
+    expected = 100 * (said == test.labels[order]).double().mean().item()
+    found = measure("batch_mode_accuracy@1", net, random_images(30), test)
+    assert found == {"test_accuracy": pytest.approx(expected)}
+    assert set(said.tolist()) == {0, 1, 2} and expected != pytest.approx(evaluate(net, test).accuracy)
+
+
+def test_batch_mode_is_plain_evaluation_without_batch_norm(random_images):
+    net, test = convnet(4, norm={"name": "group", "groups": 2}), random_images(32)
+    assert measure("batch_mode_accuracy@1", net, test, test) == {"test_accuracy": evaluate(net, test).accuracy}
+
+
+def batch_statistics(net, train, batch_size):
+    recipe = Recipe(lr=0.1, epochs=1, batch_size=batch_size)
+    return measure("batch_statistics@1", net, train, train, "initial", recipe)
+
+
+@pytest.fixture
+def uneven(random_images):
+    """400 images of differing brightness and contrast: their means and variances differ, as photographs' do."""
+    noise = random_images(400)
+    drawn = torch.randn((2, 400, 1, 1, 1), generator=torch.Generator().manual_seed(5))
+    return Images(noise.images * (1 + 0.3 * drawn[0]) + drawn[1], noise.labels, 3)
+
+
+def test_predicted_batch_statistics_are_those_of_independent_images(net, uneven):
+    net.train()
+    first = net.block1.conv(uneven.images)
+    second = net.block2.conv(net.block1.pool(net.block1.activation(net.block1.norm(first))))
+    means, variances = [], []
+    for z in (first.detach().double(), second.detach().double()):
+        mu, variance = z.mean((0, 2, 3), keepdim=True), z.var((0, 2, 3), correction=0)
+        means.append(z.mean((2, 3)).std(0) / variance.sqrt())
+        variances.append((z - mu).square().mean((2, 3)).std(0) / variance)
+    found = batch_statistics(net, uneven, 16)
+    assert found["mean, predicted"] == pytest.approx(torch.cat(means).mean().item() / 4, rel=1e-4)
+    assert found["variance, predicted"] == pytest.approx(torch.cat(variances).mean().item() / 4, rel=1e-4)
+
+
+def test_measured_batch_statistics_are_as_predicted_and_fall_with_the_square_root_of_the_batch(net, uneven):
+    small, large = (batch_statistics(net, uneven, size) for size in (16, 64))
+    for name in ("mean", "variance"):
+        predicted = f"{name}, predicted"
+        assert small[predicted] == pytest.approx(2 * large[predicted])
+        for found in (small, large):  # of 1,000 batches, the sd has an error of 2%
+            assert found[name] == pytest.approx(found[predicted], rel=0.1)
+    assert all(0.01 < value < 0.5 for value in small.values())
+
+
+def test_batch_statistics_do_not_depend_on_the_kind_of_norm_and_are_none_without(uneven):
+    batch, group = (convnet(4, norm=norm) for norm in ("batch", {"name": "group", "groups": 2}))
+    assert batch_statistics(batch, uneven, 16) == batch_statistics(group, uneven, 16)
+    assert batch_statistics(convnet(4, norm="none"), uneven, 16) == {}
+
+
+@pytest.mark.parametrize("order", ["conv-norm-activation", "conv-activation-norm"])
+def test_what_convolutions_receive_is_measured_in_training_mode(random_images, order):
+    net, train = convnet(4, 6, order=order), random_images(40)
+    received = {"block1.conv": train.images, "block2.conv": net.train().block1(train.images).detach()}
+    values = {name: x.double().flatten() for name, x in received.items()}
+    zeros, means, skews = (measure(f"input_{n}@1", net, train, train) for n in ("zeros", "means", "skews"))
+    assert zeros == {name: pytest.approx(100 * (x == 0).double().mean().item()) for name, x in values.items()}
+    assert means == {name: pytest.approx((x.mean() / x.std()).item(), rel=1e-4, abs=1e-6) for name, x in values.items()}
+    assert skews == {name: pytest.approx(skew(x.numpy()), rel=1e-4) for name, x in values.items()}
+
+
+@pytest.mark.parametrize(
+    "fields, low, high",
+    [
+        ({}, 40, 60),
+        ({"activation": "leaky_relu"}, 0, 0),
+        ({"activation": "sigmoid"}, 0, 0),
+        ({"order": "conv-activation-norm"}, 0, 0),
+    ],
+)
+def test_half_of_what_a_convolution_receives_is_zero_right_after_a_relu_and_nothing_else(
+    random_images, fields, low, high
+):
+    zeros = measure("input_zeros@1", convnet(4, 6, **fields), random_images(), random_images())
+    assert zeros["block1.conv"] == 0
+    assert low <= zeros["block2.conv"] <= high
+
+
+def test_gradient_norms_by_epoch_are_gradient_norms(net, random_images):
+    train = random_images(40)
+    expected = measure("gradient_norms@1", net, train, train)
+    assert measure("gradient_norms_by_epoch@1", net, train, train, "epoch") == expected
+
+
+@pytest.mark.parametrize("activation", ["relu", {"name": "relu", "slope": 62}])
+def test_a_unit_is_dead_that_is_zero_for_every_image(random_images, activation):
+    net = build(MLP(hidden=(5, 4), activation=activation, output="softmax"), SHAPE, 3, seed=1)
+    net.linear1.bias.data[:2] = -1000
+    net.linear2.bias.data[:] = -1000
+    found = measure("dead_units_by_epoch@1", net, random_images(), random_images(), "epoch")
+    assert found == {"activation1": pytest.approx(40), "activation2": 100}
+
+
+def test_a_channel_is_alive_where_one_pixel_of_one_image_is_not_zero():
+    net, images = convnet(2, norm="none"), torch.zeros(6, *SHAPE)
+    images[3, 0, 2, 5] = 1
+    nn.init.zeros_(net.block1.conv.weight)
+    net.block1.conv.weight.data[:, 0, 1, 1] = 1
+    net.block1.conv.bias.data = torch.tensor([-0.5, -1000])
+    train = Images(images, torch.arange(6) % 3, 3)
+    assert measure("dead_units_by_epoch@1", net, train, train, "epoch") == {"block1.activation": 50}
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "tanh", "leaky_relu"])
+def test_only_rectifiers_have_dead_units(random_images, activation):
+    net = build(MLP(hidden=(5,), activation=activation), SHAPE, 3, seed=1)
+    assert measure("dead_units_by_epoch@1", net, random_images(), random_images(), "epoch") == {}
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+def test_sharpness_is_the_largest_eigenvalue_of_the_hessian(random_images, activation):
+    train = random_images(30, (1, 3, 3))
+    net = build(MLP(hidden=(4,), activation=activation), (1, 3, 3), 3, seed=1)
+    sizes = [p.numel() for p in net.parameters()]
+
+    def loss(vector):
+        parts = zip(net.named_parameters(), vector.split(sizes), strict=True)
+        logits = torch.func.functional_call(net, {n: v.view(p.shape) for (n, p), v in parts}, train.images)
+        return F.cross_entropy(logits, train.labels)
+
+    hessian = torch.autograd.functional.hessian(loss, nn.utils.parameters_to_vector(net.parameters()).detach())
+    largest = torch.linalg.eigvalsh(hessian)[-1].item()
+    assert measure("sharpness@1", net, train, train, "initial") == {"sharpness": pytest.approx(largest, rel=0.01)}

@@ -7,6 +7,7 @@ import json
 import pytest
 import torch
 
+from nbhelpers.errors import InputError
 from nbhelpers.models import MLP, ConvNet, Custom
 from nbhelpers.run import Data, Recipe, Run, key_of
 
@@ -53,7 +54,14 @@ SCALED_RELU = Run(
     recipe=Recipe(lr=0.01, epochs=20, batch_size=64, evaluate="epoch"),
     seed=3,
 )
+VALIDATED = Run(
+    data=Data(name="mnist", per_class=900, test_per_class=100, test_from="train", permutation_seed=0),
+    model=MLP(hidden=(32,)),
+    recipe=Recipe(lr=0.1, epochs=3, batch_size=16, steps_per_epoch=40),
+    seed=4,
+)
 GOLDEN = {
+    "80d12dc58cbc95eee6f2": VALIDATED,
     "42708ae0ccada50672bc": SIGMOID,
     "66caa2b573efafa823f1": GROUP_NORM,
     "1180ee88a8874c3c8907": LEAKY_ORDER,
@@ -115,6 +123,9 @@ def test_labels_and_probes_are_no_part_of_the_key(make_run):
 def test_a_default_that_is_spelled_out_leaves_the_key():
     spelled = with_recipe(SIGMOID, betas=[0.9, 0.999], eps=1e-8, precision="fp32", stop_after=None, momentum=0)
     assert spelled.key == SIGMOID.key
+    data = Data(**dict(SIGMOID.data) | {"test_from": "test", "permutation_seed": None})
+    assert with_recipe(SIGMOID, steps_per_epoch=None).model_copy(update={"data": data}).key == SIGMOID.key
+    assert SIGMOID.data.canonical() == {"name": "cifar10", "per_class": 300} | {k: list(v) for k, v in NORMAL.items()}
 
 
 def test_every_field_that_differs_gives_a_key_of_its_own(make_run, small_data):
@@ -130,6 +141,7 @@ def test_every_field_that_differs_gives_a_key_of_its_own(make_run, small_data):
         {"schedule": {"name": "cosine", "min_lr": 0.01}},
         {"epochs": 3},
         {"stop_after": 1},
+        {"steps_per_epoch": 4},
         {"batch_size": 8},
         {"test_batch_size": 8},
         {"precision": "bf16"},
@@ -145,7 +157,11 @@ def test_every_field_that_differs_gives_a_key_of_its_own(make_run, small_data):
         {"mean": None},
         {"std": (1, 1, 1)},
         {"subset_seed": 0},
+        {"test_from": "train"},
+        {"permutation_seed": 0},
     ]
+    assert {name for change in recipe_changes for name in change} == set(Recipe.model_fields)
+    assert {name for change in data_changes for name in change} == set(Data.model_fields)
     models = [MLP(hidden=(7,)), MLP(hidden=(6,), activation="tanh"), MLP(hidden=(6,), output="softmax")]
     models += [ConvNet(channels=[6]), ConvNet(channels=[6], norm="none"), ConvNet(channels=[6], bias=False)]
     runs = [make_run(), make_run(seed=1), *(make_run(**change) for change in recipe_changes)]
@@ -197,6 +213,8 @@ def test_a_custom_net_of_a_module_that_is_not_there_is_one_clear_error(make_run)
         ({"seed": True}, "seed: "),
         ({"sead": 1}, "sead: "),
         ({"data": {"name": "shapes", "size": 0}}, "data: size: 0: "),
+        ({"data": {"name": "shapes", "test_from": "validation"}}, "data: test_from: 'validation': "),
+        ({"recipe": {"lr": 1, "epochs": 1, "batch_size": 2, "steps_per_epoch": 0}}, "recipe: steps_per_epoch: 0: "),
         ({"model": {"kind": "mlp", "hidden": [0]}}, "model.mlp: hidden.0: 0: "),
         ({"model": {"kind": "convent"}}, "model: "),
         ({"data": "shapes"}, "data: 'shapes': "),
@@ -220,6 +238,27 @@ def test_an_error_of_a_part_does_not_repeat_the_part(make_run, change):
     with pytest.raises(ValueError) as caught:
         make_run(**change)
     assert "{" not in str(caught.value)
+
+
+def test_a_validation_split_needs_a_number_of_images():
+    with pytest.raises(InputError, match=r"^test_per_class: None: a validation split needs a number of images"):
+        Data(name="shapes", per_class=5, test_from="train")
+
+
+@pytest.mark.parametrize(
+    "fields, drawn",
+    [
+        ({}, False),
+        ({"test_per_class": 5}, False),  # the test subset is always the same
+        ({"per_class": 5}, True),
+        ({"per_class": 5, "subset_seed": 0}, False),
+        ({"test_from": "train", "test_per_class": 5}, True),
+        ({"test_from": "train", "test_per_class": 5, "subset_seed": 0}, False),
+        ({"permutation_seed": 0}, False),
+    ],
+)
+def test_runs_with_other_seeds_have_other_images_where_these_are_drawn_by_the_run(fields, drawn):
+    assert Data(name="shapes", **fields).drawn_by_run is drawn
 
 
 def torch_rates(recipe: Recipe, scheduler: type, **arguments) -> list[float]:

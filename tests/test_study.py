@@ -122,6 +122,43 @@ def test_the_recipe_is_that_of_the_parameters(study):
     assert study(**given).recipe(lr=0.5) == Recipe(**given | {"lr": 0.5})
 
 
+def test_data_and_recipe_take_changes_by_the_names_of_parameters_and_fields(study):
+    s = study(**NORMAL)
+    changes = {"images_per_class": 3, "test_from": "train", "permutation_seed": 0, "mean": None}
+    fields = dict(s.data()) | {"per_class": 3, "test_from": "train", "permutation_seed": 0, "mean": None}
+    assert s.data(**changes) == Data(**fields)
+    assert s.data(dataset="cifar10", size=32, classes=10).size is None
+    assert s.recipe(steps_per_epoch=5, momentum=0.5, optimizer="sgd") == Recipe(
+        **dict(s.recipe()) | {"steps_per_epoch": 5, "momentum": 0.5, "optimizer": "sgd"}
+    )
+    assert s.data() == study(**NORMAL).data() and s.recipe() == study(**NORMAL).recipe()
+
+
+def test_a_validation_split_keeps_its_number_also_where_that_is_all_test_images(study):
+    everything = {"dataset": "cifar10", "size": 32, "test_images_per_class": 1000}
+    assert study(**everything).data().test_per_class is None
+    assert study(**everything).data(test_from="train").test_per_class == 1000
+
+
+@pytest.mark.parametrize("method", [Study.data, Study.recipe])
+def test_a_change_to_something_unknown_is_one_clear_error(study, method):
+    with pytest.raises(ValueError, match=r"^image_per_class, lrr: no parameter of Sigmoid_vs_ReLU$"):
+        method(study(), lrr=1, image_per_class=3, lr=0.1)
+
+
+def test_the_settings_of_another_set_give_its_data_and_recipe(study):
+    s, ran = study(), study(**parameters.load(NAME, "ran"))
+    settings = s.settings("ran")
+    assert settings == parameters.load(NAME, "ran")
+    assert (s.data(**settings), s.recipe(**settings)) == (ran.data(), ran.recipe())
+    assert s.data(**settings) != s.data() and s.recipe(**settings) != s.recipe()
+    assert s.settings("") == s.values
+    s.settings("")["lr"] = settings["lr"] = 9
+    assert s.recipe().lr != 9 != s.settings("ran")["lr"]
+    with pytest.raises(parameters.ParameterError, match="rann"):
+        s.settings("rann")
+
+
 def test_fields_that_are_no_parameters_keep_their_defaults(study):
     recipe = study().recipe()
     assert (recipe.momentum, recipe.evaluate, recipe.stop_after) == (0, "end", None)
@@ -503,6 +540,16 @@ def test_layers_are_those_for_the_images_of_the_study(study):
     table = study(size=16).layers(ConvNet(channels=[4]))
     assert table.iloc[0].tolist() == ["block1.conv", "Conv2d", "4×16×16", "112", f"{27 * 4 * 16 * 16:,}"]
     assert table.iloc[-1]["layer"] == "sum"
+
+
+def test_layers_may_be_those_for_other_images_of_other_classes(study):
+    s, net = study(), MLP(hidden=(4,))
+    table = s.layers(net, Data(name="mnist", size=20)).set_index("layer")
+    assert table["macs"][["linear1", "output"]].tolist() == ["1,600", "40"]
+    own = s.layers(net).set_index("layer")
+    assert own["macs"][["linear1", "output"]].tolist() == [str(3 * 8 * 8 * 4), "16"]
+    with pytest.raises(InputError, match="nothing is left of 8x8 pixels"):
+        s.layers(POOLS)
 
 
 def test_the_source_of_the_loop_is_shown(study, shown):

@@ -243,6 +243,30 @@ def test_a_probe_has_a_row_for_each_run_that_has_it():
     assert tables.probe(df, "slope@1", "initial")["b"].tolist() == [2, 6]
 
 
+def test_a_probe_by_epoch_has_a_row_for_each_run_epoch_and_layer():
+    name = "slope_by_epoch@1"
+    df = frame(relu=[20, 21], tanh=[22]).assign(
+        probes=[
+            {name: {"initial": {"a": 1, "b": 2}, "epoch": [{"a": 3, "b": 4}, {"a": 5, "b": "nan"}]}},
+            {"slope@1": {"initial": {"a": 9}}},
+            {name: {"initial": {"a": 6, "b": 7}, "epoch": [{"a": 8, "b": "inf"}]}},
+        ]
+    )
+    table = tables.probe_by_epoch(df, name)
+    assert list(table.columns) == [*ARM, "seed", "epoch", "layer", "value"]
+    assert table.fillna(-1).values.tolist() == [
+        [1, "relu", 0, epoch, layer, value]
+        for epoch, values in enumerate([(1, 2), (3, 4), (5, -1)])
+        for layer, value in zip("ab", values, strict=True)
+    ] + [
+        [1, "tanh", 0, epoch, layer, value]
+        for epoch, values in enumerate([(6, 7), (8, math.inf)])
+        for layer, value in zip("ab", values, strict=True)
+    ]
+    nothing = tables.probe_by_epoch(df, "unknown@1")
+    assert nothing.empty and list(nothing.columns) == list(table.columns)
+
+
 def test_a_published_series_is_a_grid():
     series = pd.DataFrame({"blocks": [1, 1, 2], "activation": ["a", "b", "a"], "value": [1.0, 2.0, 3.0]})
     table = tables.published(series, "blocks", "activation")

@@ -6,7 +6,7 @@ import torch
 
 from nbhelpers import data as datasets
 from nbhelpers import tensors
-from nbhelpers.tensors import Images, subset
+from nbhelpers.tensors import Images, held_out, normalise, subset
 
 LABELS = np.tile(np.arange(3), 20)  # 20 images of each of 3 classes
 
@@ -70,6 +70,68 @@ def test_a_shared_subset_seed_gives_all_seeds_the_same_training_images(small_dat
     own = tensors.load(small_data, 1)[0]
     assert torch.equal(train_0.images, train_1.images)
     assert torch.equal(train_0.images, own.images)
+
+
+@pytest.mark.parametrize("per_class, taken", [(7, 7), (15, 15), (None, 15)])
+def test_validation_images_are_others_and_as_many_of_every_class(per_class, taken):
+    train, validation = subset(LABELS, 3, per_class, "train", 4, spare=5), held_out(LABELS, 3, 5, 4)
+    assert np.bincount(LABELS[train]).tolist() == [taken] * 3
+    assert np.bincount(LABELS[validation]).tolist() == [5] * 3
+    assert not set(train) & set(validation)
+    assert all(chosen.tolist() == sorted(chosen) for chosen in (train, validation))
+
+
+def test_validation_images_are_frozen():
+    labels = np.tile(np.arange(3), 6)
+    assert held_out(labels, 3, 2, 0).tolist() == [2, 3, 6, 7, 8, 16]
+    assert held_out(labels, 3, 2, 1).tolist() == [4, 5, 6, 8, 9, 16]
+
+
+def test_holding_images_out_changes_no_smaller_training_subset():
+    assert subset(LABELS, 3, 7, "train", 4, spare=5).tolist() == subset(LABELS, 3, 7, "train", 4).tolist()
+
+
+@pytest.mark.parametrize("per_class, spare, said", [(5, 2, "5 and 2 others"), (None, 6, "None and 6 others")])
+def test_too_few_images_to_validate_on_are_one_clear_error(per_class, spare, said):
+    labels = np.repeat([0, 1, 2], [20, 6, 20])
+    with pytest.raises(datasets.DataError) as caught:
+        subset(labels, 3, per_class, "train", 0, spare)
+    assert str(caught.value) == f"per_class: {said} to validate on: class 1 of the train split has only 6 images"
+    assert (labels[subset(labels, 3, per_class, "train", 0, spare - 1)] == 1).sum() == (per_class or 1)
+
+
+@pytest.mark.parametrize("per_class, taken", [(20, 60), (None, 3 * 990)])
+def test_a_validation_split_is_drawn_from_the_training_images_by_the_seed(small_data, per_class, taken):
+    spec = changed(small_data, per_class=per_class, test_from="train")
+    found = {seed: tensors.load(spec, seed) for seed in (0, 1)}
+    for seed, (train, validation, whole) in found.items():
+        at = held_out(whole.train_labels, 3, 10, seed)
+        pixels = torch.from_numpy(whole.train_images[at]).permute(0, 3, 1, 2)
+        assert torch.equal(validation.images, normalise(pixels, spec.mean, spec.std))
+        assert validation.labels.tolist() == whole.train_labels[at].tolist()
+        assert train.labels.bincount().tolist() == [taken // 3] * 3
+    assert not torch.equal(found[0][1].images, found[1][1].images)
+    assert torch.equal(tensors.load(changed(spec, subset_seed=1), 0)[1].images, found[1][1].images)
+
+
+def moves(plain: Images, moved: Images) -> list[int]:
+    """For each place of the moved images, the one where all images and channels have these values in the plain."""
+    before, after = (
+        [column.numpy().tobytes() for column in i.images.flatten(2).permute(2, 0, 1)] for i in (plain, moved)
+    )
+    assert len(set(before)) == len(before)
+    return [before.index(column) for column in after]
+
+
+def test_one_permutation_moves_the_pixels_of_all_images(small_data):
+    plain = tensors.load(small_data, 1)[:2]
+    first, again, other = (tensors.load(changed(small_data, permutation_seed=s), 1)[:2] for s in (0, 0, 1))
+    order = moves(plain[0], first[0])
+    assert sorted(order) == list(range(64)) != order
+    assert order == moves(plain[1], first[1]) == moves(plain[0], again[0]) != moves(plain[0], other[0])
+    assert order[:8] == [20, 8, 30, 34, 32, 24, 9, 46]
+    assert moves(*(tensors.load(changed(small_data, permutation_seed=p), 2)[0] for p in (None, 0))) == order
+    assert torch.equal(first[0].labels, plain[0].labels)
 
 
 def test_images_are_scaled_normalised_and_in_the_order_of_the_data_set(small_data):

@@ -150,6 +150,50 @@ def test_stopping_early_gives_the_first_rows_of_the_longer_run(random_images):
     assert runs[2] == runs[None][:2]
 
 
+def test_an_epoch_takes_the_images_in_the_order_of_one_permutation():
+    recipe = Recipe(lr=1, epochs=3, batch_size=4)
+    orders = [train.image_order(10, recipe, 7, epoch).tolist() for epoch in range(3)]
+    assert orders == [stream(7, f"order/{epoch}").permutation(10).tolist() for epoch in range(3)]
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 5, 8])  # of 4 images out of 10: from less than a pass to several
+def test_epochs_of_so_many_steps_are_cut_from_one_row_of_permutations(steps):
+    recipe = Recipe(lr=1, epochs=6, batch_size=4, steps_per_epoch=steps)
+    parts = [train.image_order(10, recipe, 7, epoch) for epoch in range(6)]
+    row = np.concatenate([stream(7, f"order/{i}").permutation(10) for i in range(20)])
+    assert [len(part) for part in parts] == 6 * [4 * steps]
+    assert np.concatenate(parts).tolist() == row[: 24 * steps].tolist()
+
+
+@pytest.mark.parametrize("steps", [1, 3, 7])
+def test_every_step_has_a_whole_batch_and_an_epoch_counts_the_images_that_it_took(steps):
+    """A net that always says class 0, at a learning rate that moves nothing, on images that are their numbers."""
+    net, batches = nn.Sequential(nn.Flatten(), nn.Linear(1, 2)), []
+    nn.init.zeros_(net[1].weight)
+    net[1].bias.data = torch.tensor([1.0, 0.0])
+    net.register_forward_pre_hook(lambda _, inputs: batches.append(inputs[0].flatten().tolist()))
+    images = Images(torch.arange(10.0).view(10, 1, 1, 1), torch.arange(10) % 2, 2)
+    recipe = Recipe(lr=1e-30, epochs=4, batch_size=4, steps_per_epoch=steps)
+    history = train.fit(net, images, recipe=recipe, seed=7)
+    assert [len(batch) for batch in batches] == 4 * steps * [4]
+    right, wrong = (math.log(1 + math.exp(-sign)) for sign in (1, -1))
+    for epoch, row in enumerate(history):
+        taken = train.image_order(10, recipe, 7, epoch)
+        assert np.concatenate(batches[epoch * steps : (epoch + 1) * steps]).tolist() == taken.tolist()
+        hits = (taken % 2 == 0).mean()
+        assert row["train_accuracy"] == pytest.approx(100 * hits)
+        assert row["train_loss"] == pytest.approx(hits * right + (1 - hits) * wrong, rel=1e-6)
+
+
+def test_as_many_steps_as_a_pass_has_are_that_pass_bit_for_bit(random_images):
+    histories = []
+    for steps in (None, 5):
+        net = build(CONVNET, SHAPE, 3, seed=1)
+        recipe = Recipe(**SGD, epochs=3, batch_size=8, steps_per_epoch=steps)
+        histories.append(without_seconds(train.fit(net, random_images(40), recipe=recipe, seed=1)))
+    assert histories[0] == histories[1]
+
+
 def test_the_seed_decides_the_order_of_the_batches(random_images):
     losses = []
     for seed in (1, 1, 2):

@@ -1,0 +1,69 @@
+"""Gain: an MLP whose rectifiers are max(0, r x) is an MLP with plain ReLU, other weights and other step sizes.
+
+Since r relu(z) = relu(r z) for r > 0, hidden layer k of the scaled net, a_k = r relu(W_k a_(k-1) + b_k), is a plain one
+with weights r W_k and biases r b_k; the output layer is the same in both. A gradient step of size lr on W_k is a step
+on r W_k whose gradient is 1/r as large and whose length counts r times: r² lr for all hidden layers, lr for the output
+layer. No single learning rate is both.
+"""
+
+import copy
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from nbhelpers.models.modules import ScaledReLU
+from nbhelpers.tensors import Images
+
+
+def gain_of(net: nn.Module) -> float:
+    """The r of the rectifiers of an MLP; 1 for plain ReLU."""
+    return next((layer.slope for layer in net.modules() if isinstance(layer, ScaledReLU)), 1.0)
+
+
+def plain_twin(net: nn.Module) -> nn.Module:
+    """The MLP with plain ReLU that computes what `net`, an MLP with rectifiers max(0, r x), computes."""
+    twin, r = copy.deepcopy(net), gain_of(net)
+    for name, layer in list(twin.named_children()):
+        if name.startswith("activation"):
+            setattr(twin, name, nn.ReLU())
+        elif name.startswith("linear"):
+            with torch.no_grad():
+                layer.weight.mul_(r)
+                layer.bias.mul_(r)
+    return twin
+
+
+def losses(
+    net: nn.Module, hidden_lr: float, output_lr: float, train: Images, steps: int, batch_size: int
+) -> torch.Tensor:
+    """The loss before each of `steps` plain gradient steps, with one step size for hidden layers and one for the last.
+
+    The batches are those of `shuffled` training images, in turn and from the start again.
+    """
+    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0)).to(train.labels.device)
+    found = torch.zeros(steps, dtype=torch.float64)
+    for i in range(steps):
+        x, y = train.batch(order[torch.arange(i * batch_size, (i + 1) * batch_size, device=order.device) % len(order)])
+        loss = F.cross_entropy(net(x), y)
+        found[i] = loss.item()
+        net.zero_grad()
+        loss.backward()
+        with torch.no_grad():
+            for name, parameter in net.named_parameters():
+                parameter -= (output_lr if name.startswith("output") else hidden_lr) * parameter.grad
+    return found
+
+
+def compare(net: nn.Module, train: Images, lr: float, steps: int = 200, batch_size: int = 64) -> dict[str, float]:
+    """How far the losses of plain twins come from those of `net` over `steps` in float64: largest relative difference.
+
+    net: an MLP with rectifiers max(0, r x), trained with learning rate lr. "r² lr, lr": the twin with r² lr for the
+    hidden layers and lr for the output layer. "lr" and "r² lr": the twin with that one learning rate for all layers.
+    """
+    net, r = copy.deepcopy(net).double(), gain_of(net)
+    data = Images(train.images.double(), train.labels, train.classes)
+    own = losses(copy.deepcopy(net), lr, lr, data, steps, batch_size)
+    sizes = {"r² lr, lr": (r * r * lr, lr), "lr": (lr, lr), "r² lr": (r * r * lr, r * r * lr)}
+    twins = {name: losses(plain_twin(net), *pair, data, steps, batch_size) for name, pair in sizes.items()}
+    return {name: ((twin - own) / own).abs().max().item() for name, twin in twins.items()}

@@ -1,0 +1,158 @@
+"""Results against a parameter: every seed a dot, the interval of the mean a bar, published values hollow."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from nbhelpers import stats
+from nbhelpers.plots.style import UNITS, colour, new, title_of
+
+
+def curves(
+    df: pd.DataFrame,
+    x: str,
+    y: str,
+    hue: str,
+    title: str = "",
+    published: pd.DataFrame | None = None,
+    xlabel: str = "",
+    ylabel: str = "",
+    chance: float | None = None,
+    zero: bool = False,
+    even: bool = False,
+) -> Figure:
+    """Mean of `y` over seeds against `x`, a line per `hue`: every seed a dot, the 95% interval of the mean a bar.
+
+    Published values are hollow diamonds; `chance` is drawn as a dotted line, `zero` as a thin one. even: the values
+    of `x` stand at equal distances, as for doublings.
+    """
+    figure, axis = new()
+    arms, ticks = list(dict.fromkeys(df[hue])), sorted(df[x].unique())
+    if even:
+        places = {value: float(i) for i, value in enumerate(ticks)}
+        df = df.assign(**{x: df[x].map(places)})
+        if published is not None:
+            published = published[published[x].isin(ticks)].assign(**{x: published[x].map(places)})
+    width = 0.12 * _least_gap(df[x])
+    for i, arm in enumerate(arms):
+        own, shade, shift = df[df[hue] == arm], colour(arm, i), (i - (len(arms) - 1) / 2) * width
+        axis.scatter(own[x] + shift, own[y], s=14, color=shade, alpha=0.45, linewidths=0)
+        groups = {position: stats.interval(group) for position, group in own.groupby(x)[y]}
+        at = np.array(list(groups)) + shift
+        means = np.array([g.mean for g in groups.values()])
+        halves = np.array([g.half_width if g.n > 1 else 0 for g in groups.values()])
+        axis.errorbar(
+            at, means, halves, color=shade, marker="o", markersize=5, capsize=4, linewidth=1.8, label=str(arm)
+        )
+        if published is not None and (theirs := published[published[hue] == arm]).size:
+            axis.plot(
+                theirs[x] + shift,
+                theirs["value"],
+                "D",
+                markerfacecolor="none",
+                markeredgecolor=shade,
+                markersize=9,
+                markeredgewidth=1.5,
+                label=f"{arm}, published",
+                linestyle="none",
+            )
+    if chance is not None:
+        axis.axhline(chance, color="0.4", linestyle=":", linewidth=1.2, label="chance")
+    if y.endswith("accuracy"):  # a wide interval of few seeds would else show impossible values
+        low, high = axis.get_ylim()
+        axis.set_ylim(max(0, low), min(100, high))
+    if zero:
+        axis.axhline(0, color="0.3", linewidth=1)
+    axis.set(xlabel=xlabel or x.replace("_", " "), ylabel=ylabel or UNITS.get(y, y))
+    axis.set_xticks(sorted(df[x].unique()), ticks)
+    title_of(figure, title)
+    figure.legend(*axis.get_legend_handles_labels(), loc="outside right center", fontsize=9)
+    return figure
+
+
+def _least_gap(values: pd.Series) -> float:
+    found = np.sort(values.unique())
+    return float(np.diff(found).min()) if len(found) > 1 else 1.0
+
+
+def strip(
+    df: pd.DataFrame,
+    by: str,
+    x: str,
+    title: str = "",
+    published: pd.DataFrame | None = None,
+    repeats: pd.DataFrame | None = None,
+    xlabel: str = "",
+) -> Figure:
+    """A line per arm of `by`, from the top in their order: every seed a dot, the mean of `x` with its 95% interval.
+
+    Published means are hollow diamonds below, the published single runs behind them small hollow dots.
+    """
+    arms = list(dict.fromkeys(df[by]))
+    figure, axis = new(8, 0.75 * len(arms) + 1.2)
+    for i, arm in enumerate(arms):
+        own, shade = df[df[by] == arm][x], colour(arm, i)
+        ours = stats.interval(own)
+        axis.scatter(own, np.full(len(own), i - 0.12), s=26, color=shade, alpha=0.4, linewidths=0)
+        half = ours.half_width if ours.n > 1 else 0
+        axis.errorbar(ours.mean, i - 0.12, xerr=half, color=shade, marker="o", markersize=6, capsize=4, linewidth=1.8)
+        hollow = {"markerfacecolor": "none", "markeredgecolor": shade, "linestyle": "none"}
+        if repeats is not None and (runs := repeats[repeats[by] == arm]["value"]).size:
+            axis.plot(runs, np.full(len(runs), i + 0.18), "o", markersize=4, **hollow)
+        if published is not None and (theirs := published[published[by] == arm]["value"]).size:
+            axis.plot(theirs, np.full(len(theirs), i + 0.18), "D", markersize=9, markeredgewidth=1.5, **hollow)
+    axis.set_yticks(range(len(arms)), [str(arm) for arm in arms])
+    axis.set_ylim(len(arms) - 0.5, -0.5)
+    axis.set_xlabel(xlabel or UNITS.get(x, x))
+    key = [Line2D([], [], color="0.3", marker="o", label="ours: mean, 95% interval, seeds")]
+    if published is not None:
+        key.append(Line2D([], [], color="0.3", marker="D", markerfacecolor="none", linestyle="none", label="published"))
+    figure.legend(handles=key, loc="outside lower center", ncols=2, fontsize=9)
+    title_of(figure, title)
+    return figure
+
+
+def heat(
+    df: pd.DataFrame,
+    x: str,
+    y: str,
+    value: str,
+    title: str = "",
+    xlabel: str = "",
+    ylabel: str = "",
+    boundary: pd.DataFrame | None = None,
+    boundary_label: str = "",
+) -> Figure:
+    """Mean of `value` over a grid of two positive numbers, both on logarithmic axes, with the number in each cell.
+
+    boundary: a line with columns `x` and `y` in the same numbers, drawn over it as far as the grid goes.
+    """
+    table = df.pivot_table(index=y, columns=x, values=value).sort_index().sort_index(axis=1)
+    columns, rows = (np.log10(axis.to_numpy(float)) for axis in (table.columns, table.index))
+    figure, axis = new(1.05 * len(columns) + 2.4, 0.62 * len(rows) + 1.8)
+    mesh = axis.pcolormesh(_edges(columns), _edges(rows), table.to_numpy(), cmap="viridis", rasterized=True)
+    middle = np.nanmean([np.nanmin(table), np.nanmax(table)])
+    for (i, j), number in np.ndenumerate(table.to_numpy()):
+        ink = "white" if number < middle else "black"
+        axis.text(columns[j], rows[i], f"{number:.1f}", ha="center", va="center", fontsize=9, color=ink)
+    if boundary is not None:
+        line = boundary.sort_values(y)
+        axis.plot(np.log10(line[x]), np.log10(line[y]), color="#d55e00", linewidth=2.2, label=boundary_label)
+        axis.set(xlim=_edges(columns)[[0, -1]], ylim=_edges(rows)[[0, -1]])
+        figure.legend(loc="outside lower center", fontsize=9)
+    axis.set_xticks(columns, [f"{v:g}" for v in table.columns])
+    axis.set_yticks(rows, [f"{v:g}" for v in table.index])
+    axis.grid(False)
+    axis.set(xlabel=xlabel or x, ylabel=ylabel or y)
+    figure.colorbar(mesh, ax=axis, label=UNITS.get(value, value))
+    title_of(figure, title)
+    return figure
+
+
+def _edges(centres: np.ndarray) -> np.ndarray:
+    """The borders of the cells around rising centres."""
+    if len(centres) == 1:
+        return np.array([centres[0] - 0.5, centres[0] + 0.5])
+    inner = (centres[1:] + centres[:-1]) / 2
+    return np.concatenate([[2 * centres[0] - inner[0]], inner, [2 * centres[-1] - inner[-1]]])

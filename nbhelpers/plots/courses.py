@@ -1,0 +1,158 @@
+"""What changes along the epochs, and along the layers of a net."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from nbhelpers import stats, tables
+from nbhelpers.plots.style import UNITS, colour, new, plain_log_ticks, title_of
+
+
+def learning(
+    df: pd.DataFrame,
+    hue: str,
+    y: str = "train_loss",
+    panel: str | None = None,
+    title: str = "",
+    ylabel: str = "",
+    published: pd.DataFrame | None = None,
+    logarithmic: bool = False,
+) -> Figure:
+    """`y` of every epoch, a line per `hue`: mean over seeds with its 95% interval; a panel per value of `panel`.
+
+    df: runs with a `history` column. published: rows with `epoch`, `value` and the same labels, drawn dashed.
+    """
+    arms = list(dict.fromkeys(df[hue]))
+    figure, panels = _panels(list(dict.fromkeys(df[panel])) if panel else [None])
+    for value, axis in panels:
+        here = df if value is None else df[df[panel] == value]
+        theirs = published if published is None or value is None else published[published[panel] == value]
+        for i, arm in enumerate(arms):
+            own = here[here[hue] == arm]
+            if own.empty:
+                continue
+            series = pd.DataFrame([[float(row[y]) for row in history] for history in own["history"]])
+            _line(axis, np.arange(1, series.shape[1] + 1), series, colour(arm, i), str(arm), logarithmic)
+            if theirs is not None and not (curve := theirs[theirs[hue] == arm]).empty:
+                curve = curve.groupby("epoch")["value"].mean()
+                style = {"color": colour(arm, i), "linestyle": "--", "linewidth": 1.2}
+                axis.plot(curve.index, curve, label=f"{arm}, published", **style)
+        if value is not None:
+            axis.set_title(f"{panel.replace('_', ' ')} = {value}", fontsize=10)
+    _finish(figure, panels, ylabel or UNITS.get(y, y), title, logarithmic)
+    return figure
+
+
+def by_epoch(
+    measured: pd.DataFrame, hue: str, panel: str = "layer", title: str = "", ylabel: str = "", logarithmic: bool = False
+) -> Figure:
+    """A probe along the epochs (0: the start), a panel per layer: mean over seeds with its 95% interval.
+
+    measured: `tables.probe_by_epoch`. On a logarithmic axis the mean is geometric, and zeros are left out.
+    """
+    arms = list(dict.fromkeys(measured[hue]))
+    figure, panels = _panels(list(dict.fromkeys(measured[panel])))
+    for value, axis in panels:
+        for i, arm in enumerate(arms):
+            own = measured[(measured[panel] == value) & (measured[hue] == arm)]
+            series = own.pivot(index="seed", columns="epoch", values="value")
+            if not series.empty:
+                _line(axis, series.columns.to_numpy(), series, colour(arm, i), str(arm), logarithmic)
+        axis.set_title(str(value), fontsize=10)
+    _finish(figure, panels, ylabel, title, logarithmic)
+    return figure
+
+
+def _panels(values: Sequence[Any]) -> tuple[Figure, list[tuple[Any, Any]]]:
+    """A figure, and a visible axis for each value."""
+    columns = min(4, len(values))
+    rows = -(-len(values) // columns)
+    width, height = (7, 4) if len(values) == 1 else (2.6 * columns + 0.6, 2.5 * rows + 0.5)
+    figure, axes = new(width, height, columns, rows, sharex=True, sharey=True, squeeze=False)
+    for axis in axes.flat[len(values) :]:
+        axis.set_visible(False)
+    return figure, list(zip(values, axes.flat, strict=False))
+
+
+def _line(axis, at: np.ndarray, series: pd.DataFrame, shade: str, label: str, logarithmic: bool) -> None:
+    """The mean of the rows of `series` with its 95% interval; geometric on a logarithmic axis."""
+    table = series.where(np.isfinite(series))
+    table = np.log(table.where(table > 0)) if logarithmic else table
+    mean, n = table.mean().to_numpy(), table.count().to_numpy()
+    half = np.array([stats.t_quantile(k - 1) / np.sqrt(k) if k > 1 else np.nan for k in n]) * table.std().to_numpy()
+    ends = [np.exp(v) if logarithmic else v for v in (mean, mean - half, mean + half)]
+    axis.plot(at, ends[0], color=shade, linewidth=1.8, label=label)
+    if n.max() > 1:
+        axis.fill_between(at, ends[1], ends[2], color=shade, alpha=0.2, linewidth=0)
+
+
+def _finish(figure: Figure, panels: Sequence[tuple[Any, Any]], ylabel: str, title: str, logarithmic: bool) -> None:
+    for i, (_, axis) in enumerate(panels):
+        place = axis.get_subplotspec()
+        if logarithmic:
+            plain_log_ticks(axis)
+        if place.is_first_col():
+            axis.set_ylabel(ylabel, fontsize=10)
+        if i + place.get_gridspec().ncols >= len(panels):
+            axis.tick_params(labelbottom=True)
+            axis.set_xlabel("epoch", fontsize=10)
+        axis.xaxis.get_major_locator().set_params(integer=True)
+    found = {text: h for _, a in panels for h, text in zip(*a.get_legend_handles_labels(), strict=True)}
+    figure.legend(found.values(), found.keys(), loc="outside right center", fontsize=9)
+    title_of(figure, title)
+
+
+def by_layer(
+    df: pd.DataFrame,
+    probe: str,
+    hue: str,
+    panel: str | None = None,
+    moments: Sequence[str] = ("initial", "final"),
+    title: str = "",
+    ylabel: str = "",
+    bound: tuple[float, str] | None = None,
+    logarithmic: bool = False,
+) -> Figure:
+    """A probe with one number per layer, against the layer: a row of panels per moment, a panel per `panel` value.
+
+    Without `panel` the moments stand side by side.
+
+    A line is the mean over seeds (geometric on a logarithmic axis), its band the 95% interval. `bound` draws a
+    horizontal line with its name.
+    """
+    panels, arms = list(dict.fromkeys(df[panel])) if panel else [None], list(dict.fromkeys(df[hue]))
+    columns, rows = (len(panels), len(moments)) if panel else (len(moments), 1)
+    size = (3.1 * columns + 0.8, 2.7 * rows + 0.5) if panel else (3.6 * columns + 1.4, 3.8)
+    figure, axes = new(*size, columns, rows, sharey=True, squeeze=False, sharex="col")
+    axes = axes if panel else axes.T
+    for row, moment in zip(axes, moments, strict=True):
+        for axis, value in zip(row, panels, strict=True):
+            for i, arm in enumerate(arms):
+                own = df[(df[hue] == arm) & (True if panel is None else df[panel] == value)]
+                if own.empty:
+                    continue
+                table = tables.probe(own, probe, moment).dropna(axis=1, how="all")
+                table = np.log(table.clip(lower=1e-12)) if logarithmic else table
+                mean, n, at = table.mean().to_numpy(), len(table), np.arange(1, table.shape[1] + 1)
+                half = stats.t_quantile(n - 1) * table.std().to_numpy() / np.sqrt(n) if n > 1 else 0 * mean
+                ends = [mean, mean - half, mean + half]
+                mean, low, high = [np.exp(v) for v in ends] if logarithmic else ends
+                axis.plot(at, mean, marker="o", markersize=4, color=colour(arm, i), linewidth=1.6, label=str(arm))
+                axis.fill_between(at, low, high, color=colour(arm, i), alpha=0.2, linewidth=0)
+            if bound:
+                axis.axhline(bound[0], color="0.3", linestyle="--", linewidth=1.2, label=bound[1])
+            if logarithmic:
+                axis.set_yscale("log")
+            when = "start" if moment == "initial" else "trained"
+            axis.set_title(f"{panel} = {value}, {when}" if panel else when, fontsize=10)
+            axis.xaxis.get_major_locator().set_params(integer=True)
+    for axis in axes.flat:
+        place = axis.get_subplotspec()
+        axis.set_ylabel(ylabel if place.is_first_col() else "", fontsize=10)
+        axis.set_xlabel("layer, from the input" if place.is_last_row() else "", fontsize=10)
+    figure.legend(*axes[0, -1].get_legend_handles_labels(), loc="outside right center", fontsize=9)
+    title_of(figure, title)
+    return figure

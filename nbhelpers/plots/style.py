@@ -1,0 +1,91 @@
+"""The project's look: one style, and the same colour for the same arm in all notebooks."""
+
+import textwrap
+from typing import Any
+
+import matplotlib.pyplot as plt
+import seaborn as sns
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
+
+COLOURS = {  # the same arm has the same colour in all notebooks
+    "relu": "#0173b2",
+    "sigmoid": "#de8f05",
+    "4·sigmoid(x) − 2": "#029e73",
+    "batch": "#0173b2",
+    "group": "#de8f05",
+    "as published": "#0173b2",
+    "equal steps": "#de8f05",
+    "lr ∝ batch size": "#029e73",
+    "evaluation mode": "#0173b2",
+    "re-estimated": "#de8f05",
+    "training mode": "#029e73",
+    "mean": "#0173b2",
+    "mean, predicted": "#56b4e9",
+    "variance": "#d55e00",
+    "variance, predicted": "#de8f05",
+    "conv-BN-ReLU": "#0173b2",
+    "conv-ReLU-BN": "#de8f05",
+    "conv-LeakyReLU-BN": "#029e73",
+    "BN-conv-ReLU": "#cc78bc",
+    "conv-ReLU": "#7f7f7f",
+    "ReLU": "#0173b2",
+    "scaled ReLU": "#d55e00",
+    "MLP": "#0173b2",
+    "ConvNet": "#de8f05",
+    "holds": "#029e73",
+    "fails": "#d55e00",
+    "undecided": "#949494",
+}
+OTHERS = ["#cc78bc", "#ca9161", "#fbafe4", "#ece133", "#56b4e9", "#d55e00"]
+UNITS = {
+    "test_accuracy": "test accuracy (%)",
+    "train_accuracy": "training accuracy (%)",
+    "train_loss": "training loss (nats)",
+    "test_loss": "test loss (nats)",
+}
+
+
+def style() -> None:
+    """The project's look: set once for each figure, so that importing nbhelpers changes nobody's plots."""
+    sns.set_theme(
+        context="notebook",
+        style="whitegrid",
+        palette="colorblind",
+        rc={
+            "figure.dpi": 100,
+            "savefig.dpi": 100,
+            "axes.titleweight": "bold",
+            "axes.titlesize": 12,
+            "axes.titlelocation": "left",
+            "figure.constrained_layout.use": True,
+            "grid.linewidth": 0.6,
+        },
+    )
+
+
+def colour(label: Any, position: int = 0) -> str:
+    """The colour of an arm: its own where it has one, else by its position among the arms without."""
+    return COLOURS.get(str(label), OTHERS[position % len(OTHERS)])
+
+
+def new(width: float = 8, height: float = 4.5, columns: int = 1, rows: int = 1, **options: Any):
+    """Figure and axes in the project's style, not shown by themselves."""
+    style()
+    with plt.ioff():
+        return plt.subplots(rows, columns, figsize=(width, height), **options)
+
+
+def title_of(figure: Figure, text: str) -> None:
+    """The finding, as a bold title in as many lines as the figure's width asks for."""
+    lines = textwrap.wrap(text, max(20, int(figure.get_figwidth() / 0.112)))
+    figure.suptitle("\n".join(lines), fontweight="bold", fontsize=12, x=0.01, ha="left")
+
+
+def plain_log_ticks(axis) -> None:
+    """A logarithmic y axis with plain numbers, also where it spans less than a decade."""
+    axis.set_yscale("log")
+    low, high = axis.get_ylim()
+    axis.yaxis.set_major_formatter("{x:g}")
+    axis.yaxis.set_minor_locator(LogLocator(subs=(2, 5)) if high / low < 50 else NullLocator())
+    axis.yaxis.set_minor_formatter("{x:g}")
