@@ -221,7 +221,7 @@ def _at_chance(df: pd.DataFrame) -> np.ndarray:
     accuracy = df["test_accuracy"].to_numpy(float)
     loss = df["train_loss"].to_numpy(float) if "train_loss" in df else 0.0
     at_chance = stats.at_chance(accuracy, df["classes"].to_numpy(float), df["test_images"].to_numpy(float), loss)
-    return at_chance | np.isnan(accuracy)
+    return at_chance | (np.isnan(accuracy) & (df["status"] == "diverged").to_numpy())
 
 
 def _objects(items: Iterable) -> np.ndarray:

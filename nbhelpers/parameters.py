@@ -61,7 +61,7 @@ TYPES: dict[str, Any] = {
     "hidden": Annotated[list[Count], Field(min_length=1)],
     "output": Literal["logits", "softmax"],
     "test_from": Data.model_fields["test_from"].annotation,
-    "permutation_seed": Whole,
+    "permutation": Whole,
     "sizes": Annotated[list[Count], Field(min_length=2), AfterValidator(lambda values: _rising(values))],
     "conv_channels": Annotated[list[Count], Field(min_length=1)],
     "extra_images_per_class": Count,

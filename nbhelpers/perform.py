@@ -51,7 +51,8 @@ def perform(
     train, test, whole = load(run)
     shape = tuple(train.images.shape[1:])
     if hasattr(run.model, "check"):
-        run.model.check(shape, len(train) % run.recipe.batch_size or run.recipe.batch_size)
+        last = 0 if run.recipe.steps_per_epoch else len(train) % run.recipe.batch_size
+        run.model.check(shape, last or run.recipe.batch_size)
     begin = training.clock(place)
     model = build(run.model, shape, train.classes, run.seed).to(place, memory_format=torch.contiguous_format)
     train, test = (part.to(place, training.layout(model)) for part in (train, test))

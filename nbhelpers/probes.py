@@ -143,8 +143,8 @@ def batch_statistics(model: nn.Module, train: Images, test: Images, recipe: Reci
 
     In 1,000 random batches of the recipe's size (drawn with replacement from 500 training images, in training mode):
     the sd of the batch mean in units of the standard deviation of all values, and the sd of the batch variance
-    relative to their variance, averaged over the channels of all norm layers. "predicted" is what independent
-    images give: the sd of one image's contribution over the square root of the batch size.
+    relative to their variance, averaged over the channels of all norm layers (but constant ones). "predicted" is what
+    independent images give: the sd of one image's contribution over the square root of the batch size.
     """
     inputs = _inputs(model, first_images(train), (nn.BatchNorm2d, nn.GroupNorm))
     generator = torch.Generator().manual_seed(0)
@@ -166,7 +166,7 @@ def batch_statistics(model: nn.Module, train: Images, test: Images, recipe: Reci
             "variance, predicted": first_order.std(0) / variance / root,
         }
         rows.append(found)
-    return {name: torch.cat([row[name] for row in rows]).mean().item() for name in rows[0]} if rows else {}
+    return {name: torch.cat([row[name] for row in rows]).nanmean().item() for name in rows[0]} if rows else {}
 
 
 @probe("input_zeros@1")
@@ -201,7 +201,7 @@ def gradient_norms_by_epoch(model: nn.Module, train: Images, test: Images, recip
 
 @probe("dead_units_by_epoch@1", at=("initial", "epoch"))
 def dead_units_by_epoch(model: nn.Module, train: Images, test: Images, recipe: Recipe) -> dict[str, float]:
-    """Rectifier layer -> share (per cent) of its units that are zero for all of 500 training images.
+    """Rectifier layer -> share (per cent) of its units that are positive for none of 500 training images.
 
     A unit is an output of a layer on flat vectors, a channel of one on images. No gradient reaches its weights.
     """
@@ -209,7 +209,7 @@ def dead_units_by_epoch(model: nn.Module, train: Images, test: Images, recipe: R
 
     def note(name: str):
         def hook(_layer: nn.Module, _inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-            alive = (output != 0).any(0)
+            alive = (output > 0).any(0)
             result[name] = 100 * (~alive.flatten(1).any(1) if alive.dim() > 1 else ~alive).double().mean().item()
 
         return hook
@@ -235,15 +235,21 @@ def sharpness(model: nn.Module, train: Images, test: Images, recipe: Recipe) -> 
     weights = [p for p in model.parameters() if p.requires_grad]
     gradient = torch.autograd.grad(F.cross_entropy(model(part.images), part.labels), weights, create_graph=True)
     generator = torch.Generator().manual_seed(0)
-    vector = [torch.randn(w.shape, generator=generator).to(w.device) for w in weights]
-    value = torch.tensor(math.nan)
-    for _ in range(30):
-        norm = torch.sqrt(sum(v.double().square().sum() for v in vector))
-        vector = [(v / norm).to(v.dtype) for v in vector]
-        product = torch.autograd.grad(gradient, weights, grad_outputs=vector, retain_graph=True)
-        value = sum((v.double() * p.double()).sum() for v, p in zip(vector, product, strict=True))
-        vector = [p.detach() for p in product]
-    return {"sharpness": value.item()}
+    start = [torch.randn(w.shape, generator=generator).to(w.device) for w in weights]
+
+    def largest(shift: float) -> float:
+        """The eigenvalue of largest magnitude of the Hessian plus `shift` on its diagonal, without the shift."""
+        vector, value = start, math.nan
+        for _ in range(30):
+            norm = torch.sqrt(sum(v.double().square().sum() for v in vector))
+            vector = [(v / norm).to(v.dtype) for v in vector]
+            product = torch.autograd.grad(gradient, weights, grad_outputs=vector, retain_graph=True)
+            value = sum((v.double() * p.double()).sum() for v, p in zip(vector, product, strict=True)).item()
+            vector = [p.detach() + shift * v for v, p in zip(vector, product, strict=True)]
+        return value
+
+    found = largest(0.0)
+    return {"sharpness": found if found >= 0 else largest(-found)}
 
 
 @probe("equal_gain@1", at=("initial",))

@@ -162,6 +162,12 @@ def image_error(differences) -> float:
     return float(per_image.std(ddof=1) / math.sqrt(len(per_image)))
 
 
+def log_slope(series) -> float:
+    """The power p in y ~ x**p, for a pandas Series of positive values y by x: least squares in logarithms."""
+    x, y = np.log(_finite(series.index)), np.log(_finite(series))
+    return float(np.polyfit(x, y, 1)[0])
+
+
 def seeds_needed(values, region, alpha: float = 0.05, fail_alpha: float | None = None) -> int | None:
     """About how many seeds bring the interval inside the region, or clear of it, if mean and sd stay.
 

@@ -65,8 +65,8 @@ class Study:
         everything |= {"size": shape[1], "classes": classes}
         own = {"name": "dataset", "per_class": "images_per_class", "test_per_class": "test_images_per_class"}
         given = {f: values.get(own.get(f, f), d.get_default()) for f, d in Data.model_fields.items()}
-        if given["test_from"] == "train":
-            del everything["test_per_class"]
+        if given["test_from"] == "train":  # then neither number is all there is
+            everything = {field: value for field, value in everything.items() if not field.endswith("per_class")}
         given |= {field: None for field, value in everything.items() if given[field] == value}
         return Data(**given | {"subset_seed": 0 if values.get("shared_subset") else None})
 
@@ -76,8 +76,9 @@ class Study:
         return Recipe(**{name: values[name] for name in Recipe.model_fields if name in values})
 
     def _changed(self, changes: Mapping[str, Any]) -> dict[str, Any]:
-        """The parameters with `changes`, which may also name fields of Data and Recipe that are no parameters."""
-        if unknown := changes.keys() - self.values.keys() - Data.model_fields.keys() - Recipe.model_fields.keys():
+        """The parameters with `changes`, which may also name fields of Recipe and Data that are no parameters."""
+        fields = {*Recipe.model_fields, "classes", "test_from", "permutation_seed"}
+        if unknown := changes.keys() - self.values.keys() - fields:
             raise ValueError(f"{', '.join(sorted(unknown))}: no parameter of {self.name}")
         return self.values | changes
 
@@ -87,6 +88,12 @@ class Study:
             raise InputError(reason)
 
     # ------------------------------------------------------------------ runs
+
+    def runs(
+        self, seeds: Sequence[int], model: Model, data: Data, recipe: Recipe, probes: Sequence[str] = (), **labels: Any
+    ) -> list[Run]:
+        """The runs of one arm, one for each seed."""
+        return [Run(data=data, model=model, recipe=recipe, seed=s, probes=probes, labels=labels) for s in seeds]
 
     def sweep(self, runs: Sequence[Run]) -> pd.DataFrame:
         """Carry out the runs that have no record yet, and return all that are recorded, a row per run.

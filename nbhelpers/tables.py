@@ -34,6 +34,26 @@ def runs(planned: Sequence[tuple[str, Mapping[str, Any], int]], found: Mapping[s
     return frame
 
 
+def part(df: pd.DataFrame, name: str | None, labels: Sequence[str]) -> pd.DataFrame:
+    """The runs whose label `part` is `name` (None: all of `df`), with `labels` as their only labels.
+
+    For a study whose parts have different labels: a label that a part lacks is empty there.
+    """
+    found = df if name is None or df.empty else df[df["part"] == name]
+    frame = found.drop(columns=[label for label in df.attrs.get("labels", ()) if label not in labels])
+    for label in labels if len(frame) else ():
+        column = frame[label].infer_objects()
+        whole = pd.api.types.is_float_dtype(column) and (column % 1 == 0).all()  # from a column with gaps
+        frame[label] = column.astype(int) if whole else column
+    frame.attrs = {"labels": list(labels)}
+    return frame
+
+
+def largest(frame: pd.DataFrame, quantity: str, value: str) -> pd.DataFrame:
+    """A row per column of `frame` with its largest value."""
+    return pd.DataFrame({quantity: frame.columns, value: [f"{v:.2g}" for v in frame.max(skipna=False)]}).replace("nan", "not finite")
+
+
 def results(
     df: pd.DataFrame,
     rows: Sequence[str],
@@ -58,7 +78,8 @@ def results(
         else:
             row |= {"mean": f"{ours.mean:.2f}", "95% interval": _ends(ours)}
         if published is not None:
-            row |= _published(dict(zip(rows, labels, strict=True)), arm[value] if compare else (), published, repeats)
+            values = contrasts.values(arm, value, list(rows))["value"] if compare else ()
+            row |= _published(dict(zip(rows, labels, strict=True)), values, published, repeats)
         row["parameters"] = f"{int(arm['parameters'].iloc[0]):,}"
         row["seconds"] = f"{arm['seconds'].median():.1f}"
         made.append(row)
@@ -101,8 +122,10 @@ def probe_by_epoch(df: pd.DataFrame, name: str) -> pd.DataFrame:
     """
     rows = []
     for _, run in df.iterrows():
-        moments = run["probes"].get(name, {})
-        measured = [moments["initial"], *moments["epoch"]] if moments else []
+        moments = run["probes"].get(name, {"epoch": ()})
+        if "epoch" not in moments:
+            raise ValueError(f"{name} is not measured after every epoch")
+        measured = [moments["initial"], *moments["epoch"]] if "initial" in moments else []
         own = {label: run[label] for label in [*df.attrs["labels"], "seed"]}
         for epoch, layers in enumerate(measured):
             rows += [own | {"epoch": epoch, "layer": layer, "value": float(v)} for layer, v in layers.items()]
@@ -147,7 +170,7 @@ def published(frame: pd.DataFrame, row: str, column: str) -> pd.DataFrame:
 def agreement(df: pd.DataFrame, rows: Sequence[str], published: pd.DataFrame, value: str = ACCURACY) -> str:
     """How many published values lie in our prediction intervals, of those that could be compared, as a sentence."""
     inside = [
-        stats.inside(float(theirs["value"].iloc[0]), arm[value])
+        stats.inside(float(theirs["value"].iloc[0]), contrasts.values(arm, value, list(rows))["value"])
         for labels, arm in df.groupby(list(rows), sort=False, dropna=False)
         if not (theirs := _select(published, dict(zip(rows, labels, strict=True)))).empty
     ]

@@ -35,7 +35,7 @@ def runs(blocks=(1, 8), activations=("sigmoid", "relu"), seeds: int = 3, epochs:
                 history = [{"train_loss": 2.0 + shift - 0.5 * e, "train_accuracy": 30.0} for e in range(epochs)]
                 slopes = {"a": math.exp(seed), "b": math.exp(seed + 1)}
                 rows.append(
-                    {"blocks": n, "activation": activation, "seed": seed, "history": history}
+                    {"blocks": n, "activation": activation, "seed": seed, "status": "done", "history": history}
                     | {"test_accuracy": 20.0 + shift + 10 * (activation == "relu")}
                     | {"probes": {"slope@1": {"initial": slopes, "final": slopes}}}
                 )

@@ -35,7 +35,8 @@ def learning(
             if own.empty:
                 continue
             series = pd.DataFrame([[float(row[y]) for row in history] for history in own["history"]])
-            _line(axis, np.arange(1, series.shape[1] + 1), series, colour(arm, i), str(arm), logarithmic)
+            label = f"{arm}, diverged" if (own["status"] == "diverged").all() else str(arm)
+            _line(axis, np.arange(1, series.shape[1] + 1), series, colour(arm, i), label, logarithmic)
             if theirs is not None and not (curve := theirs[theirs[hue] == arm]).empty:
                 curve = curve.groupby("epoch")["value"].mean()
                 style = {"color": colour(arm, i), "linestyle": "--", "linewidth": 1.2}
@@ -84,7 +85,8 @@ def _line(axis, at: np.ndarray, series: pd.DataFrame, shade: str, label: str, lo
     mean, n = table.mean().to_numpy(), table.count().to_numpy()
     half = np.array([stats.t_quantile(k - 1) / np.sqrt(k) if k > 1 else np.nan for k in n]) * table.std().to_numpy()
     ends = [np.exp(v) if logarithmic else v for v in (mean, mean - half, mean + half)]
-    axis.plot(at, ends[0], color=shade, linewidth=1.8, label=label)
+    marker = "o" if len(at) < 3 else None  # a line of one point is none
+    axis.plot(at, ends[0], color=shade, linewidth=1.8, marker=marker, markersize=4, label=label)
     if n.max() > 1:
         axis.fill_between(at, ends[1], ends[2], color=shade, alpha=0.2, linewidth=0)
 
