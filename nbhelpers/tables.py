@@ -51,7 +51,9 @@ def part(df: pd.DataFrame, name: str | None, labels: Sequence[str]) -> pd.DataFr
 
 def largest(frame: pd.DataFrame, quantity: str, value: str) -> pd.DataFrame:
     """A row per column of `frame` with its largest value."""
-    return pd.DataFrame({quantity: frame.columns, value: [f"{v:.2g}" for v in frame.max(skipna=False)]}).replace("nan", "not finite")
+    return pd.DataFrame({quantity: frame.columns, value: [f"{v:.2g}" for v in frame.max(skipna=False)]}).replace(
+        "nan", "not finite"
+    )
 
 
 def results(

@@ -19,7 +19,7 @@ from nbhelpers.train import evaluate
 SHAPE = (3, 8, 8)
 RECIPE = Recipe(lr=0.1, epochs=1, batch_size=16)
 SCALED = MLP(hidden=(4,), activation={"name": "relu", "slope": 2})
-ALL = tuple(probes._PROBES)
+ALL = tuple(probes.registry._PROBES)
 OF_ALL_NETS = tuple(name for name in ALL if name != "equal_gain@1")
 
 
@@ -63,7 +63,7 @@ def test_probes_leave_weights_statistics_images_and_random_stream_as_they_were(r
 
 
 def test_not_even_a_probe_that_spoils_its_model_touches_the_run(net, random_images, monkeypatch):
-    monkeypatch.setattr(probes, "_PROBES", dict(probes._PROBES))
+    monkeypatch.setattr(probes.registry, "_PROBES", dict(probes.registry._PROBES))
 
     @probes.probe("spoil@1", at=("initial",))
     def spoil(model, train, test, recipe):
