@@ -52,15 +52,6 @@ def first_images(train: Images, count: int = 500) -> Images:
     return Images(*train.batch(index), train.classes)
 
 
-@probe("equal_gain@1", at=("initial",))
-def equal_gain(model: nn.Module, train: Images, test: Images, recipe: Recipe) -> dict[str, float]:
-    """How far plain-ReLU twins of a scaled MLP come from it over 200 float64 steps with the recipe's learning rate.
-
-    The largest relative difference of their losses, for three choices of step sizes: `gain.compare`.
-    """
-    return gain.compare(model, first_images(train, 2000), recipe.lr)
-
-
 def shuffled(part: Images, size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Batches of `size` in one fixed random order: images lie class by class, and a batch of one class is no batch."""
     order = torch.randperm(len(part), generator=torch.Generator().manual_seed(0)).to(part.labels.device)
