@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import signal
 import sys
@@ -68,6 +69,8 @@ def _parser() -> argparse.ArgumentParser:
 def _run(options: argparse.Namespace) -> int:
     from nbhelpers import papermill_run, parameters
 
+    # An interrupt leaves a task of nbclient behind, which asyncio would report with a long traceback.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     changes = dict(_param(text) for text in options.param)
     changes |= {"workers": options.workers} if options.workers is not None else {}
     changes |= {"results": options.results} if options.results else {}

@@ -10,7 +10,8 @@ from nbhelpers import parameters, places, records
 def rows(results: str = "") -> list[dict[str, str]]:
     """A row per study and parameter set: runs planned and recorded, state, and the time left on one CPU core.
 
-    The time left is the plan's prediction, corrected by what the recorded runs took.
+    The time left is the plan's prediction, corrected by what the recorded runs took. "stale": tables and verdicts
+    were made from other records than those that are there; the run command makes them anew.
     """
     found = []
     for study in parameters.studies():
@@ -30,6 +31,8 @@ def _state(study: str, name: str, results: str) -> dict[str, str]:
     predicted = sum(plan[key]["predicted_seconds"] for key in done)
     pace = sum(record["provenance"]["wall_seconds"] for record in done.values()) / predicted if predicted else 1
     state = "complete" if len(done) == len(plan) else "interim" if done else "planned"
+    shown = records.read(folder / "summary.json").get("records")
+    state += ", stale" if shown and shown != records.digest(done.values()) else ""
     return {"runs": str(len(plan)), "recorded": str(len(done)), "state": state, "left": _hours(left * pace)}
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +58,7 @@ def write_summary(
         "version": VERSION,
         "runs": {"planned": planned, "recorded": len(found)},
         "status": dict(sorted(Counter(record["status"] for record in found).items())),
-        "records": records_hash(found),
+        "records": records.digest(found),
         "verdicts": [verdict.to_dict() for verdict in verdicts],
         "figures": list(figures),
         "hardware": dict(sorted(Counter(p["hardware"] for p in made).items())),
@@ -68,13 +67,6 @@ def write_summary(
         "commits": sorted({p["commit"] for p in made} - {""}),
     }
     records.write(folder / "summary.json", records.dump(summary))
-
-
-def records_hash(found: Iterable[Mapping[str, Any]]) -> str:
-    """SHA-256 over the numbers of the records (not over times and hosts), 16 hex digits."""
-    kept = ("key", "status", "final", "correct")
-    lines = sorted(json.dumps([record[name] for name in kept], sort_keys=True) for record in found)
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
 def png(figure) -> bytes:

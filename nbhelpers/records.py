@@ -1,9 +1,11 @@
 """Records: what a run leaves. One JSON file per run, named by its key; the truth about what is done."""
 
 import base64
+import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,10 +52,23 @@ def unpack(packed: str, count: int) -> np.ndarray:
 
 def read_plan(folder: Path) -> list[dict[str, Any]]:
     """The planned runs (key, seed, labels, predicted_seconds) of the set in `folder`; empty without a sound plan."""
+    return read(Path(folder) / "plan.json").get("runs", [])
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The JSON object in a file; empty where there is none, or a damaged one."""
     try:
-        return json.loads((Path(folder) / "plan.json").read_text(encoding="utf-8"))["runs"]
-    except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
-        return []
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def digest(found: Iterable[Mapping[str, Any]]) -> str:
+    """SHA-256 over the numbers of the records (not over times and hosts), 16 hex digits."""
+    kept = ("key", "status", "final", "correct")
+    lines = sorted(json.dumps([record[name] for name in kept], sort_keys=True) for record in found)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
 PARTS = {"key", "version", "status", "run", "final", "history", "probes", "correct", "provenance"}

@@ -106,7 +106,17 @@ def test_the_folder_is_that_of_the_environment_where_none_is_given(results, monk
 def test_the_text_is_a_table_with_aligned_columns(results):
     lines = listing.text(results(18, 6)).splitlines()
     assert lines[0].split() == ["study", "set", "runs", "recorded", "state", "left", "(one", "core)"]
-    ran = next(line for line in lines if line.split()[1] == "ran")
+    ran = next(line for line in lines if line.split()[:2] == [STUDY, "ran"])
     assert ran.split() == [STUDY, "ran", "18", "6", "interim", "2", "min"]
     assert len({len(line) for line in lines}) == 1
     assert all(line.index("never") == lines[0].index("state") for line in lines if "never" in line)
+
+
+def test_a_rendering_of_other_records_is_stale(results, tmp_path):
+    folder = results(4, 3)
+    found = [records.Store(tmp_path / STUDY / "ran").load(run.key) for run in planned(3)]
+    summary = tmp_path / STUDY / "ran" / "summary.json"
+    summary.write_text(json.dumps({"records": records.digest(found)}))
+    assert row(folder)["state"] == "interim"
+    summary.write_text(json.dumps({"records": records.digest(found[:2])}))
+    assert row(folder)["state"] == "interim, stale"

@@ -10,7 +10,7 @@ import pytest
 from filelock import Timeout
 
 from nbhelpers import records
-from nbhelpers.records import Store
+from nbhelpers.records import Store, digest, read, read_plan
 from nbhelpers.run import VERSION, Run, key_of
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -211,3 +211,18 @@ def test_every_committed_record_is_sound_and_its_run_has_the_key_it_had():
         assert found is not None, path
         assert Run(**found["run"]).key == path.stem
         assert Run(**found["run"]).canonical() == found["run"]
+
+
+def test_every_committed_rendering_is_of_the_records_beside_it():
+    summaries = [
+        path for path in RESULTS.glob("*/*/summary.json") if path.parent.name != "demo" and "~" not in str(path)
+    ]
+    if not summaries:
+        pytest.skip("no results in this checkout")
+    for path in summaries:
+        planned = read_plan(path.parent)
+        found = [record for run in planned if (record := Store(path.parent).load(run["key"]))]
+        assert read(path)["records"] == digest(found), path
+        assert len((path.parent / "runs.csv").read_text().splitlines()) == 1 + sum(
+            Store(path.parent).load(run["key"]) is not None for run in planned
+        )

@@ -406,7 +406,7 @@ def test_the_summary_holds_verdicts_and_the_hash_of_the_records(study, shown):
     s.finish()
     summary = json.loads((s.store.folder / "summary.json").read_text(encoding="utf-8"))
     found = [s.store.load(run.key) for run in runs(s, 3)]
-    assert summary["records"] == outputs.records_hash(found)
+    assert summary["records"] == records.digest(found)
     assert [verdict["text"] for verdict in summary["verdicts"]] == ["ReLU is better", "ReLU is much better"]
     assert all(verdict["verdict"] in ("holds", "fails", "undecided") for verdict in summary["verdicts"])
     assert all(verdict["planned"] == verdict["n"] == 3 for verdict in summary["verdicts"])
@@ -419,13 +419,13 @@ def test_the_hash_is_one_of_numbers_and_not_of_times_hosts_or_order(study):
     s = study()
     s.sweep(runs(s))
     found = [s.store.load(run.key) for run in runs(s)]
-    whole = outputs.records_hash(found)
+    whole = records.digest(found)
     moved = json.loads(json.dumps(found[::-1]))
     moved[0]["provenance"]["wall_seconds"] = 99
     moved[0]["provenance"]["hardware"] = "another"
-    assert outputs.records_hash(moved) == whole and re.fullmatch("[0-9a-f]{16}", whole)
+    assert records.digest(moved) == whole and re.fullmatch("[0-9a-f]{16}", whole)
     moved[0]["final"]["test_accuracy"] += 1
-    assert outputs.records_hash(moved) != whole != outputs.records_hash(found[:3])
+    assert records.digest(moved) != whole != records.digest(found[:3])
 
 
 def test_a_missing_record_makes_verdicts_interim(study, monkeypatch, shown):
