@@ -18,6 +18,7 @@ _HOME = {
     "Recipe": "run",
     "ConvNet": "models",
     "MLP": "models",
+    "ResNet": "models",
     "Custom": "models",
     "build": "models.initialise",
     "fit": "train",

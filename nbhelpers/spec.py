@@ -90,7 +90,11 @@ def named(kind: str, table: Mapping[str, Mapping[str, Any]]) -> Any:
 
 
 def _argument(field: str, value: Any, default: Any) -> Any:
-    """`value` in the type of `default`: a finite number, a whole number from 1 or a list of such, or a list of such."""
+    """`value` in the type of `default`: true or false, a finite number, a whole number from 1 or a list of such."""
+    if isinstance(default, bool):
+        if not isinstance(value, bool):
+            raise ValueError(f"{field}: {value!r}: must be true or false")
+        return value
     if isinstance(default, float):
         number = None if isinstance(value, bool) else _float(value)
         if number is None or not math.isfinite(number):

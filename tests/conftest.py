@@ -2,10 +2,14 @@
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
+from nbhelpers import perform
 from nbhelpers.models import MLP
+from nbhelpers.models.initialise import build
 from nbhelpers.run import Data, Recipe, Run
 from nbhelpers.tensors import Images
+from nbhelpers.train import evaluate, layout
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -64,3 +68,17 @@ def metrics():
         }
 
     return of
+
+
+@pytest.fixture(scope="session")
+def reloaded():
+    """``reloaded(run, folder)``: the test of a net built anew, with the weights of `run` that are kept in `folder`."""
+
+    def test(run, folder):
+        train, images, _ = perform.load(run)
+        net = build(run.model, tuple(train.images.shape[1:]), train.classes, run.seed + 1)
+        net.load_state_dict(load_file(folder / f"{run.key}.safetensors"))
+        net.to(memory_format=layout(net))
+        return evaluate(net, images.to(torch.device("cpu"), layout(net)), run.recipe.test_batch_size)
+
+    return test

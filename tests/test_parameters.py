@@ -10,6 +10,7 @@ from nbhelpers import parameters, places
 from nbhelpers.parameters import EXECUTION, Loader, ParameterError, assigned, check, key_values, load, resolve, which
 
 STUDY = "Sigmoid_vs_ReLU"
+NORMS, ORDERS, SCALED = "BatchNorm_vs_GroupNorm", "Conv_Activation_Norm_Position", "ImageNet_MLP_ScaledReLU"
 SETS = ["demo", "described", "described_all", "full", "ran"]
 EPOCHS = load(STUDY, "demo")["epochs"]
 RESULT_NAMES = sorted(key_values(load(STUDY, "demo")))
@@ -37,20 +38,20 @@ def own_set(tmp_path):
     return make
 
 
-def refused(**changes) -> str:
+def refused(study: str = STUDY, **changes) -> str:
     """The one line with which the demo set with `changes` is refused."""
-    demo = load(STUDY, "demo")
+    demo = load(study, "demo")
     with pytest.raises(ParameterError) as caught:
-        check(STUDY, {**demo, **changes}, demo)
+        check(study, {**demo, **changes}, demo)
     line = str(caught.value)
     assert line and "\n" not in line
     return line
 
 
-def accepted(**changes):
+def accepted(study: str = STUDY, **changes):
     """The checked value of the one parameter that is changed."""
-    demo = load(STUDY, "demo")
-    return check(STUDY, {**demo, **changes}, demo)[next(iter(changes))]
+    demo = load(study, "demo")
+    return check(study, {**demo, **changes}, demo)[next(iter(changes))]
 
 
 # ------------------------------------------------------------------ values
@@ -97,6 +98,80 @@ def accepted(**changes):
 )
 def test_a_value_that_is_not_allowed_is_refused_with_field_value_and_what_is_allowed(changes, line):
     assert refused(**changes) == line
+
+
+TWO = "must be two rising numbers, or an empty list"
+
+
+@pytest.mark.parametrize(
+    ("study", "name", "value", "allowed"),
+    [
+        (NORMS, "batch_sizes", [1, 2], "1 must be at least 2"),
+        (NORMS, "batch_sizes", [4, 2], "must be rising numbers"),
+        (NORMS, "batch_sizes", [2, 2], "must be rising numbers"),
+        (NORMS, "batch_sizes", [2], "needs at least 2 value(s)"),
+        (NORMS, "batch_sizes", 8, "must be a list"),
+        (NORMS, "control_batch_sizes", [1, 2], "1 must be at least 2"),
+        (NORMS, "control_batch_sizes", [8, 2], "must be rising numbers"),
+        (NORMS, "control_steps", 0, "must be at least 1"),
+        (NORMS, "control_lr_at", 0, "must be at least 1"),
+        (NORMS, "alone_batch_sizes", [2], TWO),
+        (NORMS, "alone_batch_sizes", [2, 4, 8], TWO),
+        (NORMS, "alone_batch_sizes", [4, 2], "must be rising numbers"),
+        (NORMS, "alone_batch_sizes", [1, 2], "1 must be at least 2"),
+        (NORMS, "alone_epochs", [10], TWO),
+        (NORMS, "alone_epochs", [0, 10], "0 must be at least 1"),
+        (NORMS, "published_table", "many", "must be 'baseline' or 'many_epochs'"),
+        (NORMS, "channels", [8, 0, 32], "0 must be at least 1"),
+        (NORMS, "channels", [], "needs at least 1 value(s)"),
+        (NORMS, "pool", [2, 1], "must be rising numbers"),
+        (NORMS, "head", "max", "must be 'average' or 'flatten'"),
+        (NORMS, "momentum", 1, "must be below 1"),
+        (NORMS, "weights", "perhaps", "must be true or false"),
+        (ORDERS, "negative_slope", "steep", "must be a number"),
+        (ORDERS, "negative_slope", float("inf"), "must be finite"),
+        (SCALED, "r", 0, "must be at least 1"),
+        (SCALED, "r", -1, "must be at least 1"),
+        (SCALED, "r", 100, "must be at most 99"),
+        (SCALED, "r", 2.5, "must be a whole number"),
+        (SCALED, "r", True, "must not be true or false, but such as 62"),
+        (SCALED, "output", "sigmoid", "must be 'logits' or 'softmax'"),
+        (SCALED, "test_from", "val", "must be 'test' or 'train'"),
+        (SCALED, "evaluate", "never", "must be 'end' or 'epoch'"),
+        (SCALED, "hidden", [], "needs at least 1 value(s)"),
+        (SCALED, "hidden", [64, -1], "-1 must be at least 1"),
+        (SCALED, "conv_channels", [0], "0 must be at least 1"),
+        (SCALED, "sizes", [16], "needs at least 2 value(s)"),
+        (SCALED, "sizes", [16, 8], "must be rising numbers"),
+        (SCALED, "permutation", -1, "must be at least 0"),
+        (SCALED, "map_r", [0, 2], "0 must be at least 1"),
+        (SCALED, "map_r", [1, 2.5], "2.5 must be a whole number"),
+        (SCALED, "map_lr", [0, 0.1], "0 must be above 0"),
+        (SCALED, "map_lr", [0.1, 0.01], "must be rising numbers"),
+        (SCALED, "map_lr", [0.1], "needs at least 2 value(s)"),
+        (SCALED, "map_seeds", 0, "must be at least 1"),
+    ],
+)
+def test_a_value_of_another_study_is_refused_with_field_value_and_what_is_allowed(study, name, value, allowed):
+    assert refused(study, **{name: value}) == f"{name}: {value!r}: {allowed}"
+
+
+@pytest.mark.parametrize(
+    ("study", "name", "value"),
+    [
+        (NORMS, "control_batch_sizes", []),
+        (NORMS, "alone_batch_sizes", []),
+        (NORMS, "alone_epochs", [1, 100]),
+        (NORMS, "groups", 4),
+        (NORMS, "groups", [2, 4, 8]),
+        (SCALED, "r", 1),
+        (SCALED, "r", 99),
+        (SCALED, "map_lr", [1e-7, 1]),
+        (SCALED, "test_from", "train"),
+    ],
+)
+def test_the_ends_of_what_is_allowed(study, name, value):
+    assert accepted(study, **{name: value}) == value
 
 
 @pytest.mark.parametrize(
@@ -259,7 +334,7 @@ def test_two_trials_have_two_folders_and_the_same_trial_has_one(demo):
     assert which(STUDY, values)[1] == folders[0]
 
 
-@pytest.mark.parametrize("change", [{"device": "cpu"}, {"workers": 3}, {"results": "x"}, {"train": False}], ids=str)
+@pytest.mark.parametrize("change", [{"device": "cpu"}, {"workers": 3}, {"results": "x"}, {"train": False}, {"weights": True}], ids=str)
 def test_parameters_of_execution_change_no_folder(demo, change):
     assert which(STUDY, {**demo, **change}) == ("demo", "demo")
     assert which(STUDY, {**demo, "epochs": 5, **change}) == which(STUDY, {**demo, "epochs": 5})

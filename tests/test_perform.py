@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 import nbhelpers
 from nbhelpers import perform as performing
@@ -223,6 +224,61 @@ def test_there_is_no_commit_without_git(monkeypatch):
 
     monkeypatch.setattr(subprocess, "run", refuse)
     assert performing.commit.__wrapped__() == ""
+
+
+# --------------------------------------------------------------------- weights
+
+GROUPED = ConvNet(channels=[4, 6], norm={"name": "group", "groups": 2}, activation="sigmoid")
+
+
+@pytest.mark.parametrize("model", [CONVNET, GROUPED, MLP(hidden=(6,))], ids=["batch norm", "group norm", "mlp"])
+def test_kept_weights_in_a_net_built_anew_give_the_recorded_accuracy(tmp_path, make_run, reloaded, model):
+    run = make_run(model=model, seed=1, epochs=3, probes=PROBES if model is CONVNET else ())
+    record = perform(run, "cpu", threads=1, weights=tmp_path / "weights")
+    found = reloaded(run, tmp_path / "weights")
+    assert (found.accuracy, found.loss) == (record["final"]["test_accuracy"], record["final"]["test_loss"])
+    assert found.correct.tolist() == records.unpack(record["correct"], 30).tolist()
+    untrained = build(model, (3, 8, 8), 3, seed=run.seed)
+    assert train.evaluate(untrained, performing.load(run)[1]).loss != pytest.approx(found.loss, rel=1e-3)
+
+
+def test_all_parameters_and_statistics_are_kept_and_nothing_else(tmp_path, make_run):
+    run = make_run(model=CONVNET)
+    perform(run, "cpu", threads=1, weights=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [f"{run.key}.safetensors"]
+    kept, net = load_file(tmp_path / f"{run.key}.safetensors"), build(CONVNET, (3, 8, 8), 3, seed=0)
+    assert {name: tuple(value.shape) for name, value in kept.items()} == {
+        name: tuple(value.shape) for name, value in net.state_dict().items()
+    }
+    assert kept["block1.norm.num_batches_tracked"].item() == 2 * 4
+
+
+def test_keeping_weights_changes_no_result_and_the_same_run_keeps_the_same_bytes(tmp_path, make_run, metrics):
+    run = make_run(model=CONVNET)
+    plain = metrics(perform(run, "cpu", threads=1))
+    folders = [tmp_path / name for name in "ab"]
+    assert [metrics(perform(run, "cpu", threads=1, weights=folder)) for folder in folders] == [plain] * 2
+    first, second = ((folder / f"{run.key}.safetensors").read_bytes() for folder in folders)
+    assert first == second
+
+
+def test_the_weights_of_a_run_that_diverged_are_kept_too(tmp_path, make_run):
+    run = make_run(lr=1e30, epochs=4)
+    assert perform(run, "cpu", threads=1, weights=tmp_path)["status"] == "diverged"
+    assert not all(value.isfinite().all() for value in load_file(tmp_path / f"{run.key}.safetensors").values())
+
+
+def test_weights_that_cannot_be_written_are_a_failure_in_one_line(tmp_path, make_run):
+    (tmp_path / "weights").write_text("a file")
+    reason = attempt(make_run(), "cpu", weights=tmp_path / "weights")
+    assert reason.startswith("FileExistsError: ") and "\n" not in reason
+
+
+@pytest.mark.gpu
+def test_weights_from_a_gpu_give_the_recorded_accuracy_on_a_cpu(tmp_path, make_run, reloaded):
+    run = make_run(model=CONVNET)
+    record = perform(run, "cuda", threads=1, weights=tmp_path)
+    assert reloaded(run, tmp_path).loss == pytest.approx(record["final"]["test_loss"], rel=1e-4)
 
 
 @pytest.mark.gpu

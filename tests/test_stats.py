@@ -1,6 +1,7 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import t as student
 
@@ -119,6 +120,17 @@ def test_image_error_is_the_sd_over_test_sets():
     assert np.mean([stats.image_error(one) for one in test_sets]) == pytest.approx(expected, rel=0.05)
 
 
+@pytest.mark.parametrize("power", [2, 0.5, 0, -1.5])
+def test_the_slope_in_logarithms_is_the_power(power):
+    x = np.array([62.0, 1, 4, 16])
+    assert stats.log_slope(pd.Series(3 * x**power, x)) == pytest.approx(power, abs=1e-12)
+
+
+def test_the_slope_in_logarithms_by_hand():
+    # logarithms to base 2: x 0, 1, 2 and y 0, 0, 3; slope (-1 * -1 + 1 * 2) / 2
+    assert stats.log_slope(pd.Series([1, 1, 8], [1, 2, 4])) == pytest.approx(1.5)
+
+
 @pytest.mark.parametrize("shift", [0.3, -0.3, 0.9])
 def test_seeds_needed_is_the_first_number_that_decides(shift):
     values = np.array([-2, -1, 0, 1, 2]) / math.sqrt(2.5) + shift  # sd 1
@@ -179,6 +191,9 @@ def test_many_to_one_by_hand():
         (lambda: stats.wilson(0, 0), "k = 0, n = 0"),
         (lambda: stats.seeds_needed_share(-1, 3), "k = -1, n = 3"),
         (lambda: stats.image_error([1.0]), "at least 2 images, not 1"),
+        (lambda: stats.log_slope(pd.Series([1, math.nan], [1, 2])), "value 2 of 2 is nan"),
+        (lambda: stats.log_slope(pd.Series([1, 2], [1, math.inf])), "value 2 of 2 is inf"),
+        (lambda: stats.log_slope(pd.Series([], dtype=float)), "at least one value"),
         (lambda: stats.many_to_one([[1, 2]]), r"at least 2 x 2, not shape \(1, 2\)"),
         (lambda: stats.many_to_one([[1, 2], [3, math.nan]]), "value 4 of 4 is nan"),
     ],

@@ -159,6 +159,16 @@ def test_the_settings_of_another_set_give_its_data_and_recipe(study):
         s.settings("rann")
 
 
+def test_the_runs_of_an_arm_are_one_for_each_seed(study):
+    s, net = study(), MLP(hidden=(4,))
+    made = s.runs([3, 5], net, s.data(), s.recipe(), ["gradient_norms@1"], blocks=1, activation="relu")
+    expected = {"model": net, "data": s.data(), "recipe": s.recipe(), "labels": LABELS, "probes": ["gradient_norms@1"]}
+    assert made == [Run(**expected, seed=3), Run(**expected, seed=5)] and len({run.key for run in made}) == 2
+    assert s.runs([], net, s.data(), s.recipe()) == []
+    plain = s.runs([3], net, s.data(), s.recipe())[0]
+    assert (plain.labels, plain.probes, plain.key) == ({}, (), made[0].key)
+
+
 def test_fields_that_are_no_parameters_keep_their_defaults(study):
     recipe = study().recipe()
     assert (recipe.momentum, recipe.evaluate, recipe.stop_after) == (0, "end", None)
@@ -342,6 +352,59 @@ def test_a_full_disk_ends_the_sweep_and_the_next_one_goes_on(study, monkeypatch)
     assert not [path for path in s.store.folder.rglob(".*") if path.name != ".lock"]
     assert len(s.sweep(planned)) == 6
     assert {name: files(s)[name] for name in kept} == kept
+
+
+# ------------------------------------------------------------------ weights
+
+
+def kept(study: Study) -> set[str]:
+    """The keys of the runs whose weights are kept."""
+    return {path.stem for path in (study.store.folder / "weights").glob("*.safetensors")}
+
+
+def test_weights_are_kept_on_request_in_the_same_results_folder(study, capsys, reloaded):
+    s = study(weights=True)
+    assert s.store.folder == study().store.folder
+    df = s.sweep(runs(s)).set_index("key")
+    assert capsys.readouterr().out.endswith(
+        "the weights of 4 of 4 runs are in weights/; --fresh trains recorded runs again\n4 runs, 4 recorded\n"
+    )
+    assert kept(s) == {run.key for run in runs(s)}
+    for run in runs(s):
+        assert reloaded(run, s.store.folder / "weights").accuracy == df.loc[run.key, "test_accuracy"]
+
+
+def test_without_the_request_no_weights_are_kept_and_nothing_is_said_of_them(study, capsys):
+    s = study()
+    s.sweep(runs(s))
+    assert "weights of" not in capsys.readouterr().out
+    assert not (s.store.folder / "weights").exists()
+
+
+def test_recorded_runs_are_trained_again_for_their_weights_only_when_that_is_asked(study, monkeypatch, capsys):
+    s = study()
+    s.sweep(runs(s, 1))
+    written = files(s)
+    asked = study(weights=True)
+    asked.sweep(runs(asked, 2))
+    assert "the weights of 2 of 4 runs are in weights/; --fresh trains recorded runs again\n" in capsys.readouterr().out
+    assert kept(asked) == {run.key for run in runs(asked, 2) if run.seed == 1}
+    assert written.items() <= files(asked).items()
+    monkeypatch.setenv("NBHELPERS_FRESH", "all")
+    asked.sweep(runs(asked, 2))
+    assert "the weights of 4 of 4 runs are in weights/;" in capsys.readouterr().out
+    assert kept(asked) == {run.key for run in runs(asked, 2)}
+
+
+def test_weights_are_counted_also_where_nothing_is_trained(study, monkeypatch, capsys):
+    s = study(weights=True)
+    one = runs(s, 1)[0]
+    s.sweep([*runs(s, 1), one.model_copy(update={"labels": {"blocks": 9, "activation": "same"}})])
+    assert "the weights of 2 of 2 runs are in weights/;" in capsys.readouterr().out
+    forbid_training(monkeypatch)
+    shown = study(weights=True, train=False)
+    shown.sweep(runs(shown, 1))
+    assert "the weights of 2 of 2 runs are in weights/;" in capsys.readouterr().out
 
 
 # --------------------------------------------------------------- what it leaves
@@ -552,6 +615,15 @@ def test_layers_may_be_those_for_other_images_of_other_classes(study):
         s.layers(POOLS)
 
 
+def test_multiply_accumulates_are_those_for_one_image_of_the_data(study):
+    s, net = study(), MLP(hidden=(4,))
+    assert s.macs(net, s.data()) == 3 * 8 * 8 * 4 + 4 * 4
+    assert s.macs(net, Data(name="mnist", size=20)) == 400 * 4 + 4 * 10
+    assert s.macs(net, Data(name="cifar100", classes=72)) == 3 * 32 * 32 * 4 + 4 * 72
+    conv = ConvNet(channels=[4, 6], pool=(1,))
+    assert s.macs(conv, s.data()) == 27 * 4 * 64 + 36 * 6 * 16 + 6 * 4
+
+
 def test_the_source_of_the_loop_is_shown(study, shown):
     study().source(nb.train.train_epoch)
     assert "def train_epoch(" in shown[0].data and shown[0].language == "python"
@@ -576,6 +648,19 @@ def test_the_description_differs_from_the_notebook_in_what_it_does_not_state(stu
     assert table.loc["lr"].tolist() == ["not stated", "0.001"]
     assert str(table.loc["images_per_class", "ran"]) == "300"
     assert "dataset" not in table.index and "norm" not in table.index
+
+
+def test_any_two_sets_are_compared_under_their_names(study):
+    s = study()
+    pd.testing.assert_frame_equal(s.compared("described", "ran"), s.described())
+    table = s.compared("demo", "ran").set_index("parameter")
+    demo, ran = (parameters.load(NAME, name) for name in ("demo", "ran"))
+    assert list(table.columns) == ["demo", "ran"]
+    assert table.loc["dataset"].tolist() == ["shapes", "cifar10"]
+    assert set(table.index) == {name for name, value in parameters.key_values(demo).items() if value != ran[name]}
+    assert s.compared("ran", "ran").empty
+    with pytest.raises(parameters.ParameterError, match=r"rann\.yaml: there is no such parameter set$"):
+        s.compared("rann", "ran")
 
 
 def contrast(*values: float) -> pd.DataFrame:

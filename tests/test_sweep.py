@@ -282,6 +282,50 @@ def test_a_worker_for_each_core_but_one_on_a_gpu(monkeypatch):
     assert default_workers("auto") == 1
 
 
+def kept(store: Store) -> dict[str, bytes]:
+    """Run key -> the bytes of its weights."""
+    return {path.stem: path.read_bytes() for path in (store.folder / "weights").glob("*.safetensors")}
+
+
+def test_weights_are_kept_on_request_and_give_the_recorded_accuracies(tmp_path, grid, reloaded):
+    store = Store(tmp_path)
+    outcomes = here(grid, store, weights=True)
+    assert set(kept(store)) == {run.key for run in grid} and len(set(kept(store).values())) == 4
+    for run in grid:
+        found = reloaded(run, tmp_path / "weights")
+        assert (found.accuracy, found.loss) == tuple(outcomes[run.key]["final"][f"test_{n}"] for n in ("accuracy", "loss"))
+
+
+def test_without_the_request_no_weights_are_kept(tmp_path, grid):
+    here(grid, Store(tmp_path))
+    assert not (tmp_path / "weights").exists()
+
+
+def test_recorded_runs_are_not_repeated_for_their_weights(tmp_path, grid):
+    store = Store(tmp_path)
+    here(grid[:1], store)
+    before = content(store)
+    assert set(here(grid, store, weights=True)) == set(kept(store)) == {run.key for run in grid[1:]}
+    assert before.items() <= content(store).items()
+    assert set(here(grid, store, weights=True, fresh="all")) == set(kept(store)) == {run.key for run in grid}
+
+
+def test_a_failed_run_leaves_no_weights(tmp_path, accident):
+    store, bad = Store(tmp_path), accident("fails_without_weights", error="no")
+    assert isinstance(here([bad], store, weights=True)[bad.key], Failure)
+    assert kept(store) == {}
+
+
+@pytest.mark.slow
+def test_two_workers_keep_the_weights_that_this_process_keeps(tmp_path, grid, reloaded):
+    ours, theirs = Store(tmp_path / "here"), Store(tmp_path / "workers")
+    here(grid, ours, weights=True)
+    outcomes = list(execute(grid, theirs, workers=2, device="cpu", weights=True))
+    assert kept(theirs) == kept(ours) and len(kept(theirs)) == len(outcomes) == 4
+    for run, record in outcomes:
+        assert reloaded(run, theirs.folder / "weights").accuracy == record["final"]["test_accuracy"]
+
+
 @pytest.fixture(scope="module")
 def pooled(tmp_path_factory, accident, grid):
     """One execution by two workers, with accidents: the runs by name, and (store, key -> outcome)."""

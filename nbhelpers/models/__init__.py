@@ -7,7 +7,8 @@ from pydantic import Field
 from nbhelpers.models.convnet import ConvNet
 from nbhelpers.models.custom import Custom
 from nbhelpers.models.mlp import MLP
+from nbhelpers.models.resnet import ResNet
 
-Model = Annotated[ConvNet | MLP | Custom, Field(discriminator="kind")]
+Model = Annotated[ConvNet | MLP | ResNet | Custom, Field(discriminator="kind")]
 
-__all__ = ["MLP", "ConvNet", "Custom", "Model"]
+__all__ = ["MLP", "ConvNet", "Custom", "Model", "ResNet"]
