@@ -21,6 +21,14 @@ SCHEDULES: dict[str, dict[str, Any]] = {
 }
 
 
+AUGMENTATIONS: dict[str, dict[str, Any]] = {
+    "crop": {"padding": 4},  # as large as the image, after reflecting so many pixels at each side
+    "flip": {},  # left and right, of every other image on average
+    "autoaugment": {},  # the policy for CIFAR-10 of arXiv:1805.09501
+    "erasing": {"share": 0.5},  # of the images, arXiv:1708.04896
+}
+
+
 class Data(Spec):
     """Which images a run trains and tests on.
 
@@ -32,6 +40,7 @@ class Data(Spec):
     test_from: "train" tests on `test_per_class` images of each class of the training split, held out by the same
     draw: a validation split.
     permutation_seed: the pixels of all images change places by one permutation that this draws; None leaves them.
+    augment: what is done to training images, each with its own draw in every epoch.
     """
 
     name: Annotated[str, Field(min_length=1)]
@@ -44,6 +53,7 @@ class Data(Spec):
     subset_seed: Annotated[int, Field(ge=0)] | None = None
     test_from: Literal["test", "train"] = "test"
     permutation_seed: Annotated[int, Field(ge=0)] | None = None
+    augment: tuple[named("augmentation", AUGMENTATIONS), ...] = ()
 
     @model_validator(mode="after")
     def _a_split_has_a_size(self):

@@ -1,6 +1,6 @@
 """Data sets as tensors in memory: the subset of a run, normalised, and its batches by index."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,11 +13,17 @@ from nbhelpers.streams import stream
 
 @dataclass(frozen=True)
 class Images:
-    """Normalised images (N, C, H, W) float32 and labels (N,) int64, both on one device."""
+    """Normalised images (N, C, H, W) float32 and labels (N,) int64, both on one device.
+
+    augment: how the training loop augments them; mean and std: what they were normalised with.
+    """
 
     images: Tensor
     labels: Tensor
     classes: int
+    augment: tuple = ()
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -34,7 +40,7 @@ class Images:
     def to(self, device: torch.device, memory_format: torch.memory_format) -> "Images":
         """The same on `device` in `memory_format`."""
         images = self.images.to(device, memory_format=memory_format)
-        return Images(images, self.labels.to(device), self.classes)
+        return replace(self, images=images, labels=self.labels.to(device))
 
 
 def load(spec: Data, seed: int) -> tuple[Images, Images, datasets.Dataset]:
@@ -53,7 +59,8 @@ def load(spec: Data, seed: int) -> tuple[Images, Images, datasets.Dataset]:
     else:
         test = subset(whole.test_labels, classes, spec.test_per_class, "test", 0)
     made = [_images(*splits[n], at, classes, spec) for n, at in (("train", train), (spec.test_from, test))]
-    return *made, whole
+    train, test = made
+    return replace(train, augment=spec.augment, mean=spec.mean, std=spec.std), test, whole
 
 
 def subset(

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nbhelpers import augment
 from nbhelpers import device as devices
 from nbhelpers.errors import InputError
 from nbhelpers.run import Recipe
@@ -91,11 +92,14 @@ def train_epoch(
     device, size = train.labels.device, recipe.batch_size
     torch.manual_seed(seed_of(seed, f"dropout/{epoch}"))
     order = torch.from_numpy(image_order(len(train), recipe, seed, epoch)).to(device)
-    n = len(order)
+    n, drawn = len(order), None
+    if train.augment:
+        drawn = augment.Augmenter(train.augment, n, seed, epoch, train.mean, train.std)
     loss_sum = torch.zeros((), dtype=torch.float64, device=device)
     hits = torch.zeros((), dtype=torch.int64, device=device)
     for start in range(0, n, size):
-        x, y = train.batch(order[start : start + size])
+        index = order[start : start + size]
+        x, y = train.batch(index) if drawn is None else (drawn.batch(train.images, index, start), train.labels[index])
         optimizer.zero_grad(set_to_none=True)
         with autocast(recipe.precision, device):
             logits = model(x)

@@ -159,6 +159,7 @@ def test_every_field_that_differs_gives_a_key_of_its_own(make_run, small_data):
         {"subset_seed": 0},
         {"test_from": "train"},
         {"permutation_seed": 0},
+        {"augment": ("flip",)},
     ]
     assert {name for change in recipe_changes for name in change} == set(Recipe.model_fields)
     assert {name for change in data_changes for name in change} == set(Data.model_fields)

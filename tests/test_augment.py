@@ -1,0 +1,95 @@
+"""Augmentation: each image its own draw, the same for a seed and epoch, and what torchvision would give."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from nbhelpers import augment, train
+from nbhelpers.run import Data, Recipe
+
+MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
+
+
+@pytest.fixture
+def images(random_images):
+    """Random bytes, normalised: what a run would hold."""
+    made = random_images(24, (3, 12, 10)).images
+    pixels = (made * 60 + 128).clamp(0, 255).round() / 255
+    return (pixels - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
+
+
+def augmenter(*names, seed=3, epoch=2, count=24):
+    return augment.Augmenter(names, count, seed, epoch, MEAN, STD)
+
+
+def test_crop_and_flip_are_a_window_of_the_reflected_image_possibly_mirrored(images):
+    made = augmenter({"name": "crop", "padding": 3}, "flip")
+    found = made.batch(images, torch.arange(24), 0)
+    padded = F.pad(images, (3, 3, 3, 3), mode="reflect")
+    for i, (down, right) in enumerate(made.shifts.tolist()):
+        window = padded[i, :, 3 + down : 15 + down, 3 + right : 13 + right]
+        assert torch.equal(found[i], window.flip(-1) if made.flips[i] else window)
+    assert 0 < made.flips.sum() < 24 and len(made.shifts.unique(dim=0)) > 12
+    assert found.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_every_shift_is_drawn_equally_often():
+    shifts = augmenter({"name": "crop", "padding": 1}, count=9000).shifts
+    counts = torch.unique(shifts, dim=0, return_counts=True)[1]
+    assert len(counts) == 9 and counts.min() > 850 and counts.max() < 1150
+
+
+DRAWN = [("crop", "flip"), ("autoaugment",), ("erasing",), ("crop", "autoaugment", "erasing")]
+
+
+@pytest.mark.parametrize("names", DRAWN)
+    "names", [("crop", "flip"), ("autoaugment",), ("erasing",), ("crop", "autoaugment", "erasing")]
+)
+def test_the_draws_belong_to_the_seed_the_epoch_and_the_place_in_the_order(images, names):
+    whole = augmenter(*names).batch(images, torch.arange(24), 0)
+    before = torch.random.get_rng_state()
+    assert torch.equal(whole, augmenter(*names).batch(images, torch.arange(24), 0))
+    assert torch.equal(before, torch.random.get_rng_state())
+    later = augmenter(*names).batch(images, torch.arange(8, 24), 8)
+    assert torch.equal(whole[8:], later)
+    for other in (augmenter(*names, seed=4), augmenter(*names, epoch=3)):
+        assert not torch.equal(whole, other.batch(images, torch.arange(24), 0))
+
+
+def test_without_shifts_and_flips_the_images_are_as_they_were(images):
+    index = torch.tensor([5, 0, 5])
+    assert torch.equal(augmenter({"name": "crop", "padding": 0}).batch(images, index, 0), images[index])
+
+
+def test_erasing_sets_a_rectangle_of_some_images_to_zero(images):
+    found = augmenter({"name": "erasing", "share": 0.5}, count=24).batch(images, torch.arange(24), 0)
+    changed = (found != images).flatten(1).any(1)
+    assert 4 < changed.sum() < 20
+    assert torch.equal(found[~changed], images[~changed]) and (found[changed] == 0).flatten(1).any(1).all()
+
+
+def test_autoaugment_leaves_whole_byte_values(images):
+    found = augmenter("autoaugment").batch(images, torch.arange(24), 0)
+    pixels = (found * torch.tensor(STD)[:, None, None] + torch.tensor(MEAN)[:, None, None]) * 255
+    assert (pixels - pixels.round()).abs().max() < 1e-3 and not torch.equal(found, images)
+    assert pixels.min() > -0.01 and pixels.max() < 255.01
+
+
+def test_the_loop_trains_on_augmented_images(small_data, monkeypatch):
+    from nbhelpers import tensors
+    from nbhelpers.models import MLP
+    from nbhelpers.models.initialise import build
+
+    def trained(*names):
+        data, _, _ = tensors.load(small_data.model_copy(update={"augment": names}), 0)
+        net = build(MLP(hidden=(6,)), tuple(data.images.shape[1:]), 3, 0)
+        return train.fit(net, data, None, Recipe(lr=0.1, epochs=2, batch_size=16), seed=0)
+
+    plain, flipped = trained(), trained("flip")
+    assert [row["train_loss"] for row in plain] != [row["train_loss"] for row in flipped]
+    assert [row["train_loss"] for row in flipped] == [row["train_loss"] for row in trained("flip")]
+
+
+def test_an_unknown_augmentation_is_one_clear_line():
+    with pytest.raises(ValueError, match=r"augment.*unknown augmentation 'flipp'.*did you mean 'flip'"):
+        Data(name="shapes", augment=("flipp",))
