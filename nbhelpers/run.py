@@ -21,6 +21,7 @@ SCHEDULES: dict[str, dict[str, Any]] = {
 }
 
 
+MIXINGS: dict[str, dict[str, Any]] = {"none": {}, "mixup": {"alpha": 0.2}, "ricap": {"beta": 0.3}}
 AUGMENTATIONS: dict[str, dict[str, Any]] = {
     "crop": {"padding": 4},  # as large as the image, after reflecting so many pixels at each side
     "flip": {},  # left and right, of every other image on average
@@ -70,9 +71,12 @@ class Data(Spec):
 class Recipe(Spec):
     """How a run trains.
 
-    epochs sets the length of the schedule; stop_after ends the run earlier. The learning rate changes
-    once an epoch. steps_per_epoch makes an epoch so many steps, through one shuffled pass after the other, instead
-    of one pass. precision: fp32 (TF32 off), tf32, or autocast to bf16 or fp16 with evaluation in fp32.
+    epochs sets the length of the schedule; stop_after ends the run earlier. The learning rate changes once an epoch;
+    it first rises in a line over `warmup` epochs, and the schedule takes those that are left. steps_per_epoch makes an
+    epoch so many steps, through one shuffled pass after the other, instead of one pass.
+    label_smoothing: the share of each target that is spread over all classes. mixing: of the images of a batch
+    (`mixing.Mixer`). sam: the radius of sharpness-aware minimisation (`train.moved_uphill`), 0 for none.
+    precision: fp32 (TF32 off), tf32, or autocast to bf16 or fp16 with evaluation in fp32.
     evaluate: on the test images at the "end", or after every "epoch" (for display: nothing is chosen by it).
     """
 
@@ -84,13 +88,29 @@ class Recipe(Spec):
     eps: Positive = 1e-8
     weight_decay: NonNegative = 0.0
     schedule: named("schedule", SCHEDULES) = "constant"
+    warmup: Annotated[int, Field(ge=0)] = 0
     epochs: Count
     stop_after: Count | None = None
     steps_per_epoch: Count | None = None
     batch_size: Count
     test_batch_size: Count = 256
+    label_smoothing: Share = 0.0
+    mixing: named("mixing", MIXINGS) = "none"
+    sam: NonNegative = 0.0
     precision: Literal["fp32", "tf32", "bf16", "fp16"] = "fp32"
     evaluate: Literal["end", "epoch"] = "end"
+
+    @model_validator(mode="after")
+    def _warmup_leaves_epochs(self):
+        if self.warmup >= self.epochs:
+            raise ValueError(f"warmup: {self.warmup}: must be below the {self.epochs} epochs")
+        return self
+
+    @model_validator(mode="after")
+    def _sam_is_in_full_precision(self):
+        if self.sam and self.precision == "fp16":
+            raise ValueError("sam: needs precision fp32, tf32 or bf16: its first step knows no loss scaling")
+        return self
 
     @model_validator(mode="after")
     def _nesterov_needs_momentum(self):
@@ -101,8 +121,11 @@ class Recipe(Spec):
     def learning_rate(self, epoch: int) -> float:
         """The learning rate of `epoch` (from 0), as torch's LambdaLR, CosineAnnealingLR and MultiStepLR give it."""
         name, args = arguments(self.schedule, SCHEDULES)
+        if epoch < self.warmup:
+            return self.lr * (epoch + 1) / (self.warmup + 1)
         if name == "cosine":
-            return args["min_lr"] + (self.lr - args["min_lr"]) * (1 + math.cos(math.pi * epoch / self.epochs)) / 2
+            angle = math.pi * (epoch - self.warmup) / (self.epochs - self.warmup)
+            return args["min_lr"] + (self.lr - args["min_lr"]) * (1 + math.cos(angle)) / 2
         if name == "steps":
             return self.lr * args["factor"] ** sum(epoch >= milestone for milestone in args["milestones"])
         return self.lr

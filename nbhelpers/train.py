@@ -1,8 +1,8 @@
 """The training loop: what every study runs, and what `nb.fit` runs in a cell."""
 
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from nbhelpers import augment
 from nbhelpers import device as devices
 from nbhelpers.errors import InputError
+from nbhelpers.mixing import Mixer, Targets
 from nbhelpers.run import Recipe
 from nbhelpers.streams import seed_of, stream
 from nbhelpers.tensors import Images
@@ -96,20 +97,21 @@ def train_epoch(
     if train.augment:
         drawn = augment.Augmenter(train.augment, n, seed, epoch, train.mean, train.std)
     loss_sum = torch.zeros((), dtype=torch.float64, device=device)
-    hits = torch.zeros((), dtype=torch.int64, device=device)
+    hits = torch.zeros((), dtype=torch.float64 if recipe.mixing != "none" else torch.int64, device=device)
+    mixer = Mixer(recipe, seed, epoch) if recipe.mixing != "none" else None
     for start in range(0, n, size):
         index = order[start : start + size]
         x, y = train.batch(index) if drawn is None else (drawn.batch(train.images, index, start), train.labels[index])
-        optimizer.zero_grad(set_to_none=True)
-        with autocast(recipe.precision, device):
-            logits = model(x)
-            loss = F.cross_entropy(logits, y)
-        scaler.scale(loss).backward()
+        x, target = mixer.batch(x, y) if mixer else (x, y)
+        logits, loss = gradient(model, x, target, optimizer, scaler, recipe)
+        if recipe.sam:
+            with moved_uphill(model, recipe.sam):
+                gradient(model, x, target, optimizer, scaler, recipe)
         scaler.step(optimizer)
         scaler.update()
         # Summed where they are: reading a number back would make a GPU wait at every step.
-        loss_sum += loss.detach() * len(y)
-        hits += (logits.detach().argmax(1) == y).sum()
+        loss_sum += loss * len(y)
+        hits += target.hits(logits) if mixer else (logits.argmax(1) == y).sum()
     return loss_sum.item() / n, 100 * hits.item() / n
 
 
@@ -124,6 +126,46 @@ def image_order(n: int, recipe: Recipe, seed: int, epoch: int) -> np.ndarray:
     first, end = epoch * count, (epoch + 1) * count
     passes = [stream(seed, f"order/{i}").permutation(n) for i in range(first // n, -(-end // n))]
     return np.concatenate(passes)[first % n :][:count]
+
+
+def gradient(
+    model: nn.Module,
+    x: Tensor,
+    target: Tensor | Targets,
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+    recipe: Recipe,
+) -> tuple[Tensor, Tensor]:
+    """Put the gradient of the mean loss of a batch in the model's parameters; logits and loss, without their graph.
+
+    x: (B, C, H, W). target: labels (B,), or the targets of mixed images.
+    """
+    optimizer.zero_grad(set_to_none=True)
+    with autocast(recipe.precision, x.device):
+        logits = model(x)
+        if isinstance(target, Targets):
+            loss = target.loss(logits, recipe.label_smoothing)
+        else:
+            loss = F.cross_entropy(logits, target, label_smoothing=recipe.label_smoothing)
+    scaler.scale(loss).backward()
+    return logits.detach(), loss.detach()
+
+
+@contextmanager
+def moved_uphill(model: nn.Module, radius: float) -> Iterator[None]:
+    """The weights moved by `radius` along their gradient, and moved back at the end: w + radius * g / |g|.
+
+    The gradient at that point is what sharpness-aware minimisation steps along (SAM, arXiv:2010.01412). The norm is
+    over all parameters.
+    """
+    weights = [p for p in model.parameters() if p.grad is not None]
+    kept = [p.detach().clone() for p in weights]
+    norm = torch.stack([p.grad.norm() for p in weights]).norm()
+    with torch.no_grad():
+        torch._foreach_add_(weights, [p.grad * (radius / (norm + 1e-12)) for p in weights])
+    yield
+    with torch.no_grad():
+        torch._foreach_copy_(weights, kept)
 
 
 @torch.inference_mode()

@@ -18,12 +18,12 @@ import psutil
 import pytest
 
 import nbhelpers
-from nbhelpers import parameters
+from nbhelpers import parameters, sweep
+from nbhelpers.errors import InputError
 
 pytestmark = pytest.mark.slow
 CHECKOUT = Path(__file__).resolve().parent.parent
 STUDY = "Sigmoid_vs_ReLU"
-CELLS = json.loads((CHECKOUT / "notebooks" / f"{STUDY}.ipynb").read_text(encoding="utf-8"))["cells"]
 SMALL = {
     **{"images_per_class": 8, "test_images_per_class": 20, "size": 16, "width": 4, "epochs": 1, "lr": 0.005},
     **{"blocks": [1, 4, 8], "rescaled_blocks": [1, 8], "seeds": 3, "extra_seeds": 3, "device": "cpu", "workers": 1},
@@ -73,14 +73,18 @@ def table(results: Path) -> pd.DataFrame:
     return pd.read_csv(folder(results) / "runs.csv").drop(columns="seconds")
 
 
-def execute_here(until: str = "", **changes) -> dict:
-    """Run the cells of the notebook in this process, to the cell `until`; return its globals."""
+def cells_of(study: str) -> list[dict]:
+    return json.loads((CHECKOUT / "notebooks" / f"{study}.ipynb").read_text(encoding="utf-8"))["cells"]
+
+
+def execute_here(until: str = "", study: str = STUDY, **changes) -> dict:
+    """Run the cells of a notebook in this process, to the cell `until`; return its globals."""
     namespace = {"nb": nbhelpers}
-    for cell in CELLS:
+    for cell in cells_of(study):
         if cell["cell_type"] == "code" and cell["id"] != "bootstrap":
             exec("".join(cell["source"]), namespace)
         if cell["id"] == "parameters":
-            namespace.update({**SMALL, **changes})
+            namespace.update({**(SMALL if study == STUDY else {}), **changes})
         if cell["id"] == until:
             break
     return namespace
@@ -214,7 +218,62 @@ def test_what_fails_in_the_notebook_is_one_line_and_the_failed_notebook_is_kept(
     assert not (folder(tmp_path) / f"{STUDY}.ipynb").exists()
 
 
-EXERCISES = re.findall(r"^\d\. `(\w+) = (.+?)`", "\n".join("".join(cell["source"]) for cell in CELLS), re.MULTILINE)
+# ----------------------------------------------------------- errors between fields
+
+NORMS, ORDERS, SCALED = "BatchNorm_vs_GroupNorm", "Conv_Activation_Norm_Position", "ImageNet_MLP_ScaledReLU"
+
+
+@pytest.mark.parametrize(
+    ("study", "changes", "line"),
+    [
+        (NORMS, {"groups": 3}, "groups: 3: does not divide the 8 channels of a block"),
+        (
+            SCALED,
+            {"dataset": "cifar100", "r": 95},
+            "classes: 105 asked for, but cifar100 has 100; enough have: tiny-imagenet, shapes",
+        ),
+    ],
+    ids=["groups", "classes"],
+)
+def test_fields_that_do_not_fit_each_other_end_in_one_line_before_anything_is_trained(tmp_path, study, changes, line):
+    words = [word for name, value in changes.items() for word in ("--param", f"{name}={value}")]
+    done = subprocess.run(
+        [sys.executable, "-m", "nbhelpers", "run", study, *words],
+        cwd=tmp_path,
+        env=os.environ | {"NBHELPERS_RESULTS": str(tmp_path / "results"), "NBHELPERS_FRESH": ""},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert (done.returncode, done.stderr) == (2, f"nbhelpers: {study}: {line}\n")
+    assert not list(tmp_path.rglob("*.json"))
+
+
+@pytest.mark.parametrize(
+    ("study", "changes", "line"),
+    [
+        (NORMS, {"groups": [2, 4]}, "groups: [2, 4]: one number is needed for each of 3 blocks"),
+        (NORMS, {"control_batch_sizes": [2, 4]}, "control_batch_sizes: must be among batch_sizes"),
+        (NORMS, {"kernel": 2}, "kernel: 2: must be odd, so that padding keeps the image size"),
+        (ORDERS, {"size": 8}, "pool: [2, 4, 6, 8]: nothing is left of 8x8 pixels"),
+        (ORDERS, {"pool": [2, 9]}, "pool: [2, 9]: must be rising, from 1 to 8"),
+        (SCALED, {"sizes": [2, 16]}, "pool: [1, 2]: nothing is left of 2x2 pixels"),
+        (SCALED, {"sizes": [4, 16]}, "shapes: size is 4: expected an integer of at least 8"),
+    ],
+    ids=["groups", "controls", "kernel", "pixels", "pool", "sizes", "images"],
+)
+def test_fields_that_do_not_fit_each_other_are_refused_by_the_cells_of_the_notebook(
+    here, monkeypatch, study, changes, line
+):
+    monkeypatch.setattr(sweep, "execute", lambda *_, **__: pytest.fail("something is trained"))
+    with pytest.raises(InputError) as caught:
+        execute_here(study=study, until="sweep", **{"seeds": 2, "extra_seeds": 2, "device": "cpu"} | changes)
+    assert str(caught.value) == line
+    assert not list(here.glob("**/runs/*.json"))
+
+
+SOURCES = "\n".join("".join(cell["source"]) for cell in cells_of(STUDY))
+EXERCISES = re.findall(r"^\d\. `(\w+) = (.+?)`", SOURCES, re.MULTILINE)
 
 
 @pytest.mark.parametrize(("name", "value"), EXERCISES, ids=[name for name, _ in EXERCISES])

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from nbhelpers import data, estimate, published
+from nbhelpers import data, estimate, parameters, published
 from nbhelpers.models import MLP, ConvNet
 from nbhelpers.run import Data, Recipe, Run
 
@@ -129,3 +129,41 @@ def test_the_counts_of_the_published_nets_are_the_published_ones():
     for row in published.series("Sigmoid_vs_ReLU", "parameters").itertuples():
         layers = estimate.layer_rows(ConvNet(channels=[32] * row.blocks), (3, 32, 32), 10)
         assert sum(layer["parameters"] for layer in layers) == row.value
+
+
+def parameters_of(study: str, *models) -> list[int]:
+    """The parameters of nets for the images of the study's set "ran"."""
+    ran = parameters.load(study, "ran")
+    classes = 10 + ran["r"] if "r" in ran else ran["classes"]
+    shape, classes = data.describe(ran["dataset"], ran["size"], classes)
+    return [sum(row["parameters"] for row in estimate.layer_rows(model, shape, classes)) for model in models]
+
+
+def test_the_net_of_the_set_ran_has_the_published_count_with_either_norm():
+    study = "BatchNorm_vs_GroupNorm"
+    ran = parameters.load(study, "ran")
+    own = {name: ran[name] for name in ("channels", "pool", "kernel", "head", "activation")}
+    norms = ("batch", {"name": "group", "groups": ran["groups"]})
+    assert parameters_of(study, *(ConvNet(**own, norm=norm) for norm in norms)) == [34_058] * 2
+
+
+def test_the_net_of_the_set_ran_has_the_published_count_in_each_order():
+    study = "Conv_Activation_Norm_Position"
+    ran = parameters.load(study, "ran")
+    own = {name: ran[name] for name in ("channels", "pool", "kernel", "head")}
+    leaky = {"name": "leaky_relu", "negative_slope": ran["negative_slope"]}
+    nets = [
+        ConvNet(**own, order="conv-norm-activation", activation="relu", norm="batch"),
+        ConvNet(**own, order="conv-activation-norm", activation="relu", norm="batch"),
+        ConvNet(**own, order="conv-activation-norm", activation=leaky, norm="batch"),
+    ]
+    assert parameters_of(study, *nets) == [196_904] * 3
+
+
+def test_the_net_of_the_set_ran_has_the_published_count_with_both_rectifiers():
+    study = "ImageNet_MLP_ScaledReLU"
+    ran = parameters.load(study, "ran")
+    rectifiers = ("relu", {"name": "relu", "slope": float(ran["r"])})
+    nets = [MLP(hidden=ran["hidden"], activation=f, output=ran["output"]) for f in rectifiers]
+    reference = {row["quantity"]: row["value"] for row in published.table("imagenet_mlp_scaled_relu", "reference_values")}
+    assert parameters_of(study, *nets) == [804_104] * 2 == [reference["parameters"]] * 2

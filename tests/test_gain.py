@@ -1,4 +1,4 @@
-"""An MLP with rectifiers max(0, r x) is one with plain ReLU, other weights, and another step size for the last layer."""
+"""An MLP with rectifiers max(0, r x) is one with plain ReLU, other weights and other step sizes."""
 
 import copy
 import math

@@ -100,7 +100,7 @@ def test_a_value_that_is_not_allowed_is_refused_with_field_value_and_what_is_all
     assert refused(**changes) == line
 
 
-TWO = "must be two rising numbers, or an empty list"
+TWO_OR_NONE = "must be two rising numbers, or an empty list"
 
 
 @pytest.mark.parametrize(
@@ -115,11 +115,11 @@ TWO = "must be two rising numbers, or an empty list"
         (NORMS, "control_batch_sizes", [8, 2], "must be rising numbers"),
         (NORMS, "control_steps", 0, "must be at least 1"),
         (NORMS, "control_lr_at", 0, "must be at least 1"),
-        (NORMS, "alone_batch_sizes", [2], TWO),
-        (NORMS, "alone_batch_sizes", [2, 4, 8], TWO),
+        (NORMS, "alone_batch_sizes", [2], TWO_OR_NONE),
+        (NORMS, "alone_batch_sizes", [2, 4, 8], TWO_OR_NONE),
         (NORMS, "alone_batch_sizes", [4, 2], "must be rising numbers"),
         (NORMS, "alone_batch_sizes", [1, 2], "1 must be at least 2"),
-        (NORMS, "alone_epochs", [10], TWO),
+        (NORMS, "alone_epochs", [10], TWO_OR_NONE),
         (NORMS, "alone_epochs", [0, 10], "0 must be at least 1"),
         (NORMS, "published_table", "many", "must be 'baseline' or 'many_epochs'"),
         (NORMS, "channels", [8, 0, 32], "0 must be at least 1"),
@@ -334,7 +334,9 @@ def test_two_trials_have_two_folders_and_the_same_trial_has_one(demo):
     assert which(STUDY, values)[1] == folders[0]
 
 
-@pytest.mark.parametrize("change", [{"device": "cpu"}, {"workers": 3}, {"results": "x"}, {"train": False}, {"weights": True}], ids=str)
+@pytest.mark.parametrize(
+    "change", [{"device": "cpu"}, {"workers": 3}, {"results": "x"}, {"train": False}, {"weights": True}], ids=str
+)
 def test_parameters_of_execution_change_no_folder(demo, change):
     assert which(STUDY, {**demo, **change}) == ("demo", "demo")
     assert which(STUDY, {**demo, "epochs": 5, **change}) == which(STUDY, {**demo, "epochs": 5})

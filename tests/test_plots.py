@@ -12,6 +12,7 @@ from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 
 from nbhelpers import outputs, plots
+from nbhelpers.plots.style import new, plain_log_ticks, title_of
 
 T2 = 4.302652729911275  # the 97.5% quantile of Student's t with 2 degrees of freedom
 
@@ -48,7 +49,35 @@ def claims(*texts: str) -> dict[str, pd.DataFrame]:
     return {text: pd.DataFrame(shares) for text in texts}
 
 
+def grid(scales=(1, 4, 62), rates=(1e-4, 0.01, 1.0), seeds: int = 2) -> pd.DataFrame:
+    """Runs over scales r and learning rates, whose accuracy is 10, 20, ... row by row, and 1 more with each seed."""
+    cells = [(r, lr) for r in scales for lr in rates]
+    return pd.DataFrame(
+        [
+            {"r": r, "lr": lr, "seed": seed, "test_accuracy": 10.0 * i + seed}
+            for i, (r, lr) in enumerate(cells, 1)
+            for seed in range(seeds)
+        ]
+    )
+
+
+def measured(layers=("linear1", "linear2"), activations=("sigmoid", "relu"), seeds: int = 3) -> pd.DataFrame:
+    """A probe by epoch: 1, e and e² of the seeds, times 10 with each layer, times 2 with each epoch."""
+    return pd.DataFrame(
+        [
+            {"activation": a, "seed": seed, "epoch": epoch, "layer": layer}
+            | {"value": math.exp(seed) * 10**i * 2**epoch}
+            for i, layer in enumerate(layers)
+            for a in activations
+            for seed in range(seeds)
+            for epoch in range(3)
+        ]
+    )
+
+
 PUBLISHED = pd.DataFrame({"blocks": [1, 8, 1], "activation": ["relu", "relu", "tanh"], "value": [28.0, 33.0, 9.0]})
+REPEATS = pd.DataFrame({"activation": ["relu"] * 3, "value": [27.0, 28.0, 29.0]})
+BOUNDARY = pd.DataFrame({"r": [62, 1, 4], "lr": [0.0001, 10.0, 0.01]})
 CURVES = {"x": "blocks", "y": "test_accuracy", "hue": "activation"}
 DRAW = {
     "curves": lambda: plots.curves(runs(), **CURVES, title="found", published=PUBLISHED, chance=10, zero=True),
@@ -57,6 +86,13 @@ DRAW = {
         runs(), "slope@1", "activation", "blocks", title="found", ylabel="mean slope", bound=(0.25, "bound")
     ),
     "seeds_needed": lambda: plots.seeds_needed(claims("one", "two"), title="found"),
+    "strip": lambda: plots.strip(
+        runs(blocks=(1,)), "activation", "test_accuracy", title="found", published=PUBLISHED, repeats=REPEATS
+    ),
+    "heat": lambda: plots.heat(
+        grid(), "lr", "r", "test_accuracy", title="found", boundary=BOUNDARY, boundary_label="bound"
+    ),
+    "by_epoch": lambda: plots.by_epoch(measured(), "activation", title="found", ylabel="dead units (%)"),
 }
 
 
@@ -78,6 +114,16 @@ def line(axis, label: str):
     return next(line for line in axis.lines if line.get_label() == label)
 
 
+def legend(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def ends(collection) -> tuple[float, float]:
+    """The lowest and the highest point of a band."""
+    at = collection.get_paths()[0].vertices[:, 1]
+    return at.min(), at.max()
+
+
 # ------------------------------------------------------------------ all of them
 
 
@@ -96,7 +142,7 @@ def test_the_same_figure_drawn_twice_is_the_same_file(name):
     assert b"Software" not in first
 
 
-@pytest.mark.parametrize("name", DRAW)
+@pytest.mark.parametrize("name", sorted(DRAW.keys() - {"strip"}))  # that one names its arms beside their lines
 def test_every_axis_says_what_it_shows(name):
     shown = visible(DRAW[name]())
     assert any(axis.get_xlabel() for axis in shown) and any(axis.get_ylabel() for axis in shown)
@@ -118,6 +164,47 @@ def test_an_arm_has_the_same_colour_in_every_figure():
 
 def bars_colour(axis, label: str):
     return next(c.lines[0].get_color() for c in axis.containers if c.get_label() == label)
+
+
+TITLE = "GroupNorm − BatchNorm: " + ", ".join(f"{i:+.1f} points at batch size {2**i}" for i in range(1, 9))
+
+
+@pytest.mark.parametrize(("width", "most"), [(8, 71), (4, 35), (1, 20)])
+def test_a_title_is_wrapped_to_the_width_of_the_figure(width, most):
+    figure, _ = new(width, 3)
+    title_of(figure, TITLE)
+    lines = figure.get_suptitle().split("\n")
+    assert " ".join(lines) == TITLE and max(map(len, lines)) <= most
+    assert len(lines) <= 1 + len(TITLE) // (most - 12)  # and no more often than that asks for
+    title_of(figure, "short")
+    assert figure.get_suptitle() == "short"
+
+
+def test_a_wrapped_title_fits_the_figure():
+    figure, _ = new(8, 3)
+    title_of(figure, TITLE)
+    figure.canvas.draw()
+    text = next(text for text in figure.texts if text.get_text() == figure.get_suptitle())
+    assert text.get_window_extent().x1 <= figure.bbox.width
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "shown"),
+    [
+        (0.3, 3, ["0.5", "1", "2"]),
+        (2.2, 4.3, ["2.5", "3", "3.5", "4"]),
+        (0.002, 20, ["0.01", "0.1", "1", "10"]),
+    ],
+)
+def test_a_logarithmic_axis_has_plain_numbers_and_enough_of_them(low, high, shown):
+    figure, axis = new()
+    axis.plot([0, 1], [low, high])
+    plain_log_ticks(axis)
+    figure.canvas.draw()
+    ticks = [*axis.get_yticklabels(), *axis.get_yticklabels(minor=True)]
+    inside = {tick.get_position()[1]: tick.get_text() for tick in ticks if low <= tick.get_position()[1] <= high}
+    assert axis.get_yscale() == "log"
+    assert [inside[value] for value in sorted(inside) if inside[value]] == shown
 
 
 # ---------------------------------------------------------------------- curves
@@ -192,6 +279,165 @@ def test_the_legend_names_every_arm():
     assert set(texts) == {"sigmoid", "relu", "relu, published", "chance"}
 
 
+def evenly(**options):
+    """The axis of curves over 2, 8 and 128 blocks at equal distances."""
+    return plots.curves(runs(blocks=(128, 2, 8)), **CURVES, even=True, **options).axes[0]
+
+
+def test_even_values_stand_at_equal_distances_under_their_own_numbers():
+    axis = evenly()
+    assert list(axis.get_xticks()) == [0, 1, 2]
+    assert [tick.get_text() for tick in axis.get_xticklabels()] == ["2", "8", "128"]
+    at = [container.lines[0].get_xdata() for container in axis.containers]
+    assert np.allclose((at[0] + at[1]) / 2, [0, 1, 2]) and np.allclose(at[1] - at[0], 0.12)
+    dots = [c.get_offsets()[:, 0] for c in axis.collections if len(c.get_offsets()) == 9]
+    assert [sorted(set(np.round(x, 2))) for x in dots] == [[-0.06, 0.94, 1.94], [0.06, 1.06, 2.06]]
+
+
+def test_published_values_move_with_the_even_ones_and_others_are_left_out():
+    published = pd.DataFrame({"blocks": [8, 64, 128, 2], "activation": ["relu"] * 4, "value": [1.0, 2.0, 3.0, 4.0]})
+    before = published.copy()
+    axis = evenly(published=published)
+    marks, means = line(axis, "relu, published"), axis.containers[1].lines[0]
+    assert dict(zip(np.round(marks.get_xdata(), 2), marks.get_ydata(), strict=True)) == {1.06: 1, 2.06: 3, 0.06: 4}
+    assert set(marks.get_xdata()) == set(means.get_xdata())
+    assert list(axis.get_xticks()) == [0, 1, 2]
+    pd.testing.assert_frame_equal(published, before)
+
+
+def test_even_values_change_no_mean_and_no_interval():
+    found, expected = bars(evenly()), bars(plots.curves(runs(blocks=(2, 8, 128)), **CURVES).axes[0])
+    assert found.keys() == expected.keys() and all(np.allclose(found[arm], expected[arm]) for arm in found)
+
+
+# ----------------------------------------------------------------------- strip
+
+
+def strip(**options):
+    return plots.strip(runs(blocks=(1,)), "activation", "test_accuracy", **options)
+
+
+def test_a_strip_has_a_line_per_arm_from_the_top_in_their_order():
+    axis = strip().axes[0]
+    assert [tick.get_text() for tick in axis.get_yticklabels()] == ["sigmoid", "relu"]
+    assert list(axis.get_yticks()) == [0, 1] and axis.get_ylim() == (1.5, -0.5)
+    assert axis.get_xlabel() == "test accuracy (%)"
+    assert strip(xlabel="points").axes[0].get_xlabel() == "points"
+
+
+def test_a_strip_has_a_dot_per_seed_and_the_mean_with_its_interval():
+    axis = strip().axes[0]
+    dots = [c.get_offsets().tolist() for c in axis.collections if len(c.get_offsets()) == 3]
+    assert dots == [[[v, -0.12] for v in (20, 22, 24)], [[v, 0.88] for v in (30, 32, 34)]]
+    half = T2 * 2 / math.sqrt(3)
+    for i, (container, mean) in enumerate(zip(axis.containers, (22, 32), strict=True)):
+        (segment,) = container.lines[2][0].get_segments()
+        assert np.allclose(segment, [[mean - half, i - 0.12], [mean + half, i - 0.12]])
+        assert container.lines[0].get_xydata().tolist() == [[mean, i - 0.12]]
+        assert to_hex(container.lines[0].get_color()) == plots.colour(("sigmoid", "relu")[i])
+
+
+def test_a_strip_of_one_seed_has_a_mean_without_a_bar():
+    axis = plots.strip(runs(blocks=(1,), seeds=1), "activation", "test_accuracy").axes[0]
+    assert [np.ptp(c.lines[2][0].get_segments()[0][:, 0]) for c in axis.containers] == [0, 0]
+
+
+def test_published_means_and_runs_are_hollow_and_below_ours():
+    published = PUBLISHED[PUBLISHED["blocks"] == 1]
+    axis = strip(published=published, repeats=REPEATS).axes[0]
+    hollow = {line.get_marker(): line for line in axis.lines if line.get_markerfacecolor() == "none"}
+    assert hollow["D"].get_xydata().tolist() == [[28, 1.18]]
+    assert hollow["o"].get_xydata().tolist() == [[27, 1.18], [28, 1.18], [29, 1.18]]
+    assert {to_hex(line.get_markeredgecolor()) for line in hollow.values()} == {plots.colour("relu")}
+    assert {line.get_linestyle() for line in hollow.values()} == {"None"}
+    assert hollow["o"].get_markersize() < hollow["D"].get_markersize()
+
+
+def test_the_key_of_a_strip_names_what_is_published_only_where_something_is():
+    ours = "ours: mean, 95% interval, seeds"
+    assert legend(strip()) == [ours] and legend(strip(published=PUBLISHED)) == [ours, "published"]
+    assert not any(line.get_markerfacecolor() == "none" for line in strip().axes[0].lines)
+
+
+# ------------------------------------------------------------------------ heat
+
+
+def heat(df: pd.DataFrame | None = None, **options):
+    return plots.heat(grid() if df is None else df, "lr", "r", "test_accuracy", **options)
+
+
+def numbers(axis) -> dict[tuple[float, float], str]:
+    """(learning rate, scale) -> the number in that cell."""
+    return {
+        tuple(round(10**value, 6) for value in text.get_position()): text.get_text()
+        for text in axis.texts
+        if text.get_text()
+    }
+
+
+def test_every_cell_has_the_mean_over_seeds_as_a_number_and_as_a_colour():
+    axis = heat(grid().sample(frac=1, random_state=0)).axes[0]
+    cells = [(lr, r) for r in (1, 4, 62) for lr in (1e-4, 0.01, 1)]
+    means = {cell: 10 * i + 0.5 for i, cell in enumerate(cells, 1)}
+    assert numbers(axis) == {cell: f"{mean:.1f}" for cell, mean in means.items()}
+    mesh = axis.collections[0]
+    assert mesh.get_array().tolist() == [[means[lr, r] for lr in (1e-4, 0.01, 1)] for r in (1, 4, 62)]
+
+
+def test_the_axes_of_a_heat_map_are_logarithmic_with_plain_numbers():
+    figure = heat()
+    axis, bar = figure.axes
+    assert np.allclose(axis.get_xticks(), [-4, -2, 0]) and np.allclose(axis.get_yticks(), np.log10([1, 4, 62]))
+    assert [tick.get_text() for tick in axis.get_xticklabels()] == ["0.0001", "0.01", "1"]
+    assert [tick.get_text() for tick in axis.get_yticklabels()] == ["1", "4", "62"]
+    assert (axis.get_xlabel(), axis.get_ylabel(), bar.get_ylabel()) == ("lr", "r", "test accuracy (%)")
+    named = heat(xlabel="learning rate", ylabel="scale").axes[0]
+    assert (named.get_xlabel(), named.get_ylabel()) == ("learning rate", "scale")
+
+
+def test_a_number_lies_in_its_cell_and_can_be_read():
+    axis = heat().axes[0]
+    corners = axis.collections[0].get_coordinates()
+    assert np.allclose(corners[0, :, 0], [-5, -3, -1, 1])
+    assert np.allclose(corners[1:3, 0, 1], [math.log10(4) / 2, (math.log10(4) + math.log10(62)) / 2])
+    ink = {float(text.get_text()): text.get_color() for text in axis.texts if text.get_text()}
+    assert {ink[value] for value in (10.5, 20.5, 30.5, 40.5)} == {"white"}
+    assert {ink[value] for value in (50.5, 60.5, 70.5, 80.5, 90.5)} == {"black"}
+
+
+def test_a_boundary_is_a_line_in_the_numbers_of_the_axes_that_leaves_the_grid_as_it_is():
+    figure = heat(boundary=BOUNDARY, boundary_label="2 / sharpness")
+    axis = figure.axes[0]
+    drawn = line(axis, "2 / sharpness")
+    assert np.allclose(drawn.get_xdata(), [1, -2, -4]) and np.allclose(drawn.get_ydata(), np.log10([1, 4, 62]))
+    corners = axis.collections[0].get_coordinates()
+    assert axis.get_xlim() == (corners[0, 0, 0], corners[0, -1, 0]) == (-5, 1)
+    assert axis.get_ylim() == (corners[0, 0, 1], corners[-1, 0, 1])
+    assert legend(figure) == ["2 / sharpness"]
+    assert not heat().legends and not heat().axes[0].lines
+
+
+@pytest.mark.xfail(reason="the legend of a line without a name warns", strict=True)
+def test_a_boundary_without_a_name_has_no_legend():
+    assert not heat(boundary=BOUNDARY).legends
+
+
+@pytest.mark.xfail(reason="the cell says nan", strict=True)
+def test_a_cell_without_a_run_is_empty():
+    df = grid()
+    assert (4, 1) not in {(r, lr) for lr, r in numbers(heat(df[(df["r"] != 4) | (df["lr"] != 1)]).axes[0])}
+
+
+@pytest.mark.parametrize(("scales", "rates"), [((4,), (0.1, 1.0)), ((1, 4), (0.1,)), ((4,), (0.1,))])
+def test_a_heat_map_may_have_one_value_on_an_axis(scales, rates):
+    axis = heat(grid(scales, rates), boundary=BOUNDARY, boundary_label="2 / sharpness").axes[0]
+    assert set(numbers(axis)) == {(lr, r) for lr in rates for r in scales}
+    assert axis.collections[0].get_array().shape == (len(scales), len(rates))
+    corners = axis.collections[0].get_coordinates()
+    middle = (corners[0, 0] + corners[-1, -1]) / 2
+    assert np.allclose(middle, np.log10([math.prod(rates) ** (1 / len(rates)), math.prod(scales) ** (1 / len(scales))]))
+
+
 # -------------------------------------------------------------------- learning
 
 
@@ -226,6 +472,127 @@ def test_an_arm_that_only_some_panels_have_is_in_the_legend():
     df = pd.concat([runs(), runs(blocks=(8,), activations=("tanh",))])
     figure = plots.learning(df, "activation", panel="blocks")
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["sigmoid", "relu", "tanh"]
+
+
+LOSSES = pd.DataFrame(
+    [
+        {"activation": "relu", "blocks": blocks, "repeat": repeat, "epoch": epoch, "value": blocks + repeat + epoch / 2}
+        for blocks in (1, 8)
+        for repeat in (0, 1)
+        for epoch in (3, 1, 2)
+    ]
+)
+
+
+def test_published_learning_curves_are_dashed_means_over_their_repeats_in_the_panel_of_their_arm():
+    figure = plots.learning(runs(), "activation", panel="blocks", published=LOSSES)
+    for axis, blocks in zip(figure.axes, (1, 8), strict=True):
+        assert [line.get_label() for line in axis.lines] == ["sigmoid", "relu", "relu, published"]
+        theirs = line(axis, "relu, published")
+        assert theirs.get_xydata().tolist() == [[epoch, blocks + 0.5 + epoch / 2] for epoch in (1, 2, 3)]
+        assert (theirs.get_linestyle(), line(axis, "relu").get_linestyle()) == ("--", "-")
+        assert to_hex(theirs.get_color()) == plots.colour("relu")
+    assert legend(figure) == ["sigmoid", "relu", "relu, published"]
+
+
+def test_learning_curves_without_a_panel_are_in_one_axis_without_a_title():
+    published = LOSSES[LOSSES["blocks"] == 1].drop(columns="blocks")
+    figure = plots.learning(runs(blocks=(1,)), "activation", published=published)
+    (axis,) = figure.axes
+    assert axis.get_title("left") == "" and axis.get_xlabel() == "epoch"
+    assert list(line(axis, "sigmoid").get_ydata()) == [4.0, 3.5]
+    assert list(line(axis, "relu, published").get_ydata()) == [2, 2.5, 3]
+
+
+def test_nothing_published_is_drawn_for_an_arm_without_it():
+    figure = plots.learning(runs(activations=("sigmoid",)), "activation", panel="blocks", published=LOSSES)
+    assert legend(figure) == ["sigmoid"]
+
+
+def test_on_a_logarithmic_axis_a_learning_curve_is_geometric():
+    df = runs(blocks=(1,), activations=("relu",))
+    df["history"] = [[{"train_loss": math.exp(seed)}, {"train_loss": math.exp(seed - 3)}] for seed in range(3)]
+    axis = plots.learning(df, "activation", logarithmic=True).axes[0]
+    assert axis.get_yscale() == "log"
+    assert np.allclose(axis.lines[0].get_ydata(), np.exp([1, -2]))
+    half = T2 / math.sqrt(3)
+    assert np.allclose(ends(axis.collections[0]), np.exp([-2 - half, 1 + half]))
+    assert plots.learning(df, "activation").axes[0].get_yscale() == "linear"
+
+
+def diverged(seeds: int) -> pd.DataFrame:
+    """Three runs of sigmoid, and three of ReLU of which the first `seeds` diverged in their second epoch of three."""
+    df = runs(blocks=(1,), epochs=3)
+    lost = (df["activation"] == "relu") & (df["seed"] < seeds)
+    course = [{"train_loss": 5.0}, {"train_loss": "nan"}]
+    df["history"] = [course if gone else own for gone, own in zip(lost, df["history"], strict=True)]
+    return df.assign(status=np.where(lost, "diverged", "done"))
+
+
+@pytest.mark.parametrize("logarithmic", [False, True])
+def test_an_arm_that_diverged_is_drawn_as_far_as_it_has_numbers_and_marked_in_the_legend(logarithmic):
+    figure = plots.learning(diverged(3), "activation", logarithmic=logarithmic)
+    assert legend(figure) == ["sigmoid", "relu, diverged"]
+    drawn = line(figure.axes[0], "relu, diverged")
+    assert list(drawn.get_xdata()) == [1, 2]
+    assert drawn.get_ydata()[0] == pytest.approx(5) and math.isnan(drawn.get_ydata()[1])
+    assert outputs.png(figure).startswith(b"\x89PNG")
+
+
+@pytest.mark.xfail(reason="pandas deprecates rows of different lengths, and will refuse them", strict=True)
+def test_an_arm_of_which_some_runs_diverged_is_not_marked_and_is_the_mean_of_the_others():
+    figure = plots.learning(diverged(1), "activation")
+    assert legend(figure) == ["sigmoid", "relu"]
+    assert np.allclose(line(figure.axes[0], "relu").get_ydata(), [(5 + 4 + 6) / 3, (3.5 + 5.5) / 2, (3 + 5) / 2])
+
+
+@pytest.mark.parametrize("logarithmic", [False, True])
+def test_arms_that_all_diverged_at_once_are_a_figure_too(logarithmic):
+    df = runs(blocks=(1,)).assign(status="diverged", history=[[{"train_loss": "nan"}]] * 6)
+    figure = plots.learning(df, "activation", logarithmic=logarithmic)
+    assert legend(figure) == ["sigmoid, diverged", "relu, diverged"]
+    assert outputs.png(figure).startswith(b"\x89PNG")
+
+
+# -------------------------------------------------------------------- by epoch
+
+
+@pytest.mark.parametrize("layers", [("a",), ("a", "b", "c"), ("a", "b", "c", "d", "e")])
+def test_a_panel_for_each_layer(layers):
+    shown = visible(plots.by_epoch(measured(layers), "activation"))
+    assert [axis.get_title("left") for axis in shown] == list(layers)
+
+
+def test_a_probe_is_drawn_from_the_start_to_the_last_epoch_with_its_interval():
+    figure = plots.by_epoch(measured(), "activation", ylabel="dead units (%)")
+    values = np.exp([0, 1, 2])
+    half = T2 * values.std(ddof=1) / math.sqrt(3)
+    for i, axis in enumerate(figure.axes):
+        assert [line.get_label() for line in axis.lines] == ["sigmoid", "relu"]
+        assert list(axis.lines[0].get_xdata()) == [0, 1, 2]
+        assert np.allclose(axis.lines[0].get_ydata(), 10**i * values.mean() * np.array([1, 2, 4]))
+        low, high = 10**i * (values.mean() - half), 10**i * 4 * (values.mean() + half)
+        assert np.allclose(ends(axis.collections[0]), [min(low, 4 * low), high])
+        assert axis.get_xlabel() == "epoch"
+    assert [axis.get_ylabel() for axis in figure.axes] == ["dead units (%)", ""]
+    assert legend(figure) == ["sigmoid", "relu"]
+
+
+def test_on_a_logarithmic_axis_a_probe_by_epoch_is_geometric_and_zeros_are_left_out():
+    df = measured(layers=("a",), activations=("relu",))
+    df.loc[(df["epoch"] == 2) & (df["seed"] > 0), "value"] = 0.0
+    axis = plots.by_epoch(df, "activation", logarithmic=True).axes[0]
+    assert axis.get_yscale() == "log"
+    assert np.allclose(axis.lines[0].get_ydata(), [math.e, 2 * math.e, 4])
+    half = T2 / math.sqrt(3)
+    assert np.allclose(ends(axis.collections[0]), np.exp([1 - half, math.log(2) + 1 + half]))
+
+
+def test_a_run_that_ended_early_is_in_the_mean_as_long_as_it_lasted():
+    df = measured(layers=("a",), activations=("relu",))
+    axis = plots.by_epoch(df[(df["seed"] == 0) | (df["epoch"] < 2)], "activation").axes[0]
+    mean = np.exp([0, 1, 2]).mean()
+    assert np.allclose(axis.lines[0].get_ydata(), [mean, 2 * mean, 4])
 
 
 # -------------------------------------------------------------------- by layer

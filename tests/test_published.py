@@ -2,7 +2,8 @@
 
 import pytest
 
-from nbhelpers import published
+from nbhelpers import parameters, published
+from nbhelpers.run import Recipe
 
 STUDY = "Sigmoid_vs_ReLU"
 # blocks | Sigmoid: five repeats, mean | ReLU: five repeats, mean | gap | parameters, as they were published
@@ -218,6 +219,26 @@ def test_every_row_says_its_unit_its_repeats_and_its_source(name, unit, n):
     frame = published.series(STUDY, name)
     assert set(frame["unit"]) == {unit or "parameters"} and set(frame["n"]) == {n}
     assert set(frame["source"]) == {"Lemon-Farm/AI-Experiments, Sigmoid_vs_ReLU.ipynb"}
+
+
+@pytest.mark.parametrize(
+    ("study", "set_name", "entry", "table", "last"),
+    [
+        ("BatchNorm_vs_GroupNorm", "ran", "batchnorm_vs_groupnorm", "baseline_train_loss", 0.003),
+        ("BatchNorm_vs_GroupNorm", "ran_many_epochs", "batchnorm_vs_groupnorm", "many_epochs_train_loss", 0.0005),
+        ("Conv_Activation_Norm_Position", "ran", "conv_activation_norm_position", "train_loss", 0.000195),
+    ],
+)
+def test_the_learning_rates_of_our_sets_are_the_published_ones(study, set_name, entry, table, last):
+    values = parameters.load(study, set_name)
+    fields = {"batch_size": 2} | {name: values[name] for name in Recipe.model_fields if name in values}
+    recipe = Recipe(**fields)
+    rows = published.table(entry, table)
+    assert {row["epoch"] for row in rows} == set(range(1, recipe.epochs + 1))
+    for row in rows:  # what is listed after an epoch is the rate of the next, which is counted from 0 here
+        assert recipe.learning_rate(row["epoch"]) == pytest.approx(row["lr_after_epoch"], rel=1e-12)
+    assert recipe.learning_rate(0) == recipe.lr
+    assert recipe.learning_rate(recipe.epochs) == pytest.approx(last, rel=1e-12)
 
 
 def test_an_unknown_series_lists_the_known_ones():

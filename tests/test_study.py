@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import nbhelpers as nb
-from nbhelpers import claims, data, estimate, outputs, parameters, progress, records, sweep, tables
+from nbhelpers import claims, data, estimate, parameters, progress, records, sweep, tables
 from nbhelpers.errors import InputError, RunError
 from nbhelpers.models import MLP, ConvNet
 from nbhelpers.run import Data, Recipe, Run

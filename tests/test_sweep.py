@@ -293,7 +293,9 @@ def test_weights_are_kept_on_request_and_give_the_recorded_accuracies(tmp_path, 
     assert set(kept(store)) == {run.key for run in grid} and len(set(kept(store).values())) == 4
     for run in grid:
         found = reloaded(run, tmp_path / "weights")
-        assert (found.accuracy, found.loss) == tuple(outcomes[run.key]["final"][f"test_{n}"] for n in ("accuracy", "loss"))
+        assert (found.accuracy, found.loss) == tuple(
+            outcomes[run.key]["final"][f"test_{n}"] for n in ("accuracy", "loss")
+        )
 
 
 def test_without_the_request_no_weights_are_kept(tmp_path, grid):

@@ -168,7 +168,136 @@ def test_agreement_says_so_where_nothing_can_be_compared():
     assert "0 of 0" not in tables.agreement(frame(relu=[20]), ARM, theirs("relu", 22))
 
 
+def with_a_diverged_run() -> pd.DataFrame:
+    """Three runs with ReLU, and three with sigmoid of which the last diverged and has no accuracy."""
+    df = frame(relu=[20, 22, 24], sigmoid=[20, 22, 24])
+    df.loc[5, ["test_accuracy", "train_loss", "status"]] = [math.nan, math.nan, "diverged"]
+    return df
+
+
+def test_a_diverged_run_is_counted_at_chance_and_not_averaged():
+    relu, sigmoid = tables.results(with_a_diverged_run(), ARM).to_dict("records")
+    assert relu["test accuracy, mean"] == "22.00"
+    assert (sigmoid["n"], sigmoid["test accuracy, mean"], sigmoid["95% interval"]) == (
+        3,
+        "1 of 3 at chance [1%, 91%]",
+        "",
+    )
+
+
+def test_an_arm_that_diverged_as_a_whole_has_the_accuracy_and_the_loss_of_a_guess():
+    df = with_a_diverged_run()[5:]
+    df.attrs["labels"] = ARM
+    assert only(tables.results(df, ARM))["test accuracy, mean"] == "10.00"
+    assert only(tables.results(df, ARM, "train_loss"))["train loss, mean"] == f"{math.log(10):.2f}"
+
+
+def test_a_published_value_is_compared_with_a_diverged_run_as_a_guess():
+    # accuracies 20, 22 and, for the diverged one, 10: mean 17.33, sd 6.43, prediction ± 31.9
+    df = with_a_diverged_run()
+    half = T2 * np.std([20, 22, 10], ddof=1) * math.sqrt(4 / 3)
+    for value, said in ((52 / 3 - half + 0.1, "inside"), (52 / 3 - half - 0.1, "outside")):
+        row = tables.results(df, ARM, published=theirs("sigmoid", value)).iloc[1]
+        assert row["published mean is"] == f"{said} ± 31.9"
+        inside = int(said == "inside")
+        assert tables.agreement(df, ARM, theirs("sigmoid", value)) == (
+            f"{inside} of 1 published values lie in our 95% prediction intervals."
+        )
+
+
+# -------------------------------------------------------------------- part
+
+
+def planned() -> pd.DataFrame:
+    """A study of two parts: ReLU and tanh; and a map of two scales, of which one was tested with permuted pixels."""
+    labels = [{"part": "published", "arm": arm} for arm in ("relu", "tanh")]
+    labels += [{"part": "map", "r": r, "lr": lr, "permuted": r > 1} for r, lr in ((1, 0.5), (62, 0.1))]
+    runs = [(f"k{i}", own, i) for i, own in enumerate(labels)]
+    return tables.runs(runs, {key: record(50 + seed) for key, _, seed in runs})
+
+
+def test_a_part_has_its_runs_and_its_labels_alone():
+    df = planned()
+    part = tables.part(df, "map", ["r", "lr", "permuted"])
+    assert part.attrs == {"labels": ["r", "lr", "permuted"]}
+    assert not {"part", "arm"} & set(part.columns) and part["test_accuracy"].tolist() == [52, 53]
+    arms = tables.part(df, "published", ["arm"])
+    assert arms["arm"].tolist() == ["relu", "tanh"] and not {"part", "r", "lr", "permuted"} & set(arms.columns)
+
+
+def test_a_label_that_other_parts_lack_is_a_whole_number_again_and_truth_is_truth():
+    df = planned()
+    assert df["r"].dtype == float  # a column with gaps
+    part = tables.part(df, "map", ["r", "lr", "permuted"])
+    assert [type(v) for v in part["r"].tolist()] == [int, int] and part["r"].tolist() == [1, 62]
+    assert part["lr"].tolist() == [0.5, 0.1]
+    assert part["permuted"].dtype == bool and part["permuted"].tolist() == [False, True]
+
+
+def test_all_runs_are_the_part_without_a_name():
+    df = planned()
+    whole = tables.part(df[df["part"] == "published"], None, ["arm"])
+    assert whole["arm"].tolist() == ["relu", "tanh"] and whole.attrs == {"labels": ["arm"]}
+    assert tables.part(df, None, ["arm"])["seed"].tolist() == [0, 1, 2, 3]
+
+
+def test_taking_a_part_changes_no_frame():
+    df = planned()
+    before = df.copy()
+    part = tables.part(df, "map", ["r", "lr", "permuted"])
+    part["r"] = 0
+    tables.part(df, None, ["arm"])
+    pd.testing.assert_frame_equal(df, before)
+    assert df.attrs == {"labels": ["part", "arm", "r", "lr", "permuted"]}
+
+
+def test_a_part_without_runs_is_empty_and_has_its_labels():
+    for part in (tables.part(planned(), "compared", ["arm"]), tables.part(tables.runs([], {}), "published", ["arm"])):
+        assert part.empty and part.attrs == {"labels": ["arm"]}
+    assert tables.side_by_side({"ran": tables.part(tables.runs([], {}), "published", ["arm"])}, ["arm"]).empty
+
+
 # ------------------------------------------------------------ other tables
+
+
+def test_the_largest_value_of_each_column():
+    found = pd.DataFrame({"r² lr, lr": [2e-15, 1.26e-14], "lr": [0.5, -3.0], "r² lr": [1.0, math.nan]})
+    assert tables.largest(found, "steps", "difference").to_dict("records") == [
+        {"steps": "r² lr, lr", "difference": "1.3e-14"},
+        {"steps": "lr", "difference": "0.5"},
+        {"steps": "r² lr", "difference": "not finite"},
+    ]
+
+
+def losses(*values) -> list[dict]:
+    """A history with these training losses."""
+    return [{"epoch": epoch, "train_loss": value} for epoch, value in enumerate(values, 1)]
+
+
+def test_runs_at_chance_are_listed_with_their_largest_and_last_training_loss():
+    df = frame(relu=[10, 40], tanh=[11, 41])
+    df["history"] = [losses(2.5, 1234.56, 2.30259), losses(2.0, 1.0), losses(2.31, 2.305), losses(2.0, 9.0)]
+    assert tables.at_chance(df, ARM).to_dict("records") == [
+        {"blocks": 1, "activation": activation, "seed": 0, "status": "done", "largest training loss": largest}
+        | {"in epoch": epoch, "of": of, "last training loss": last, "ln classes": "2.3026"}
+        for activation, largest, epoch, of, last in [
+            ("relu", "1235", 2, 3, "2.3026"),
+            ("tanh", "2.31", 1, 2, "2.3050"),
+        ]
+    ]
+
+
+def test_no_number_is_the_largest_training_loss_of_a_run_that_diverged():
+    df = with_a_diverged_run()
+    df["history"] = [losses(1.0)] * 5 + [losses(2.0, 1e30, "nan")]
+    row = only(tables.at_chance(df, ["activation"]))
+    assert (row["activation"], row["seed"], row["status"]) == ("sigmoid", 2, "diverged")
+    assert (row["largest training loss"], row["in epoch"], row["of"], row["last training loss"]) == ("nan", 3, 3, "nan")
+
+
+def test_where_no_run_is_at_chance_none_is_listed():
+    df = frame(relu=[40, 41])
+    assert tables.at_chance(df.assign(history=[losses(1.0)] * 2), ARM).empty
 
 
 def test_side_by_side_has_a_column_for_each_set_that_is_recorded():
@@ -214,6 +343,15 @@ def test_differences_leave_out_what_is_equal_and_a_null_is_not_stated():
     ]
     same = tables.differences(ran, ran)
     assert same.empty and list(same.columns) == ["parameter", "described", "ran"]
+
+
+def test_differences_of_two_other_sets_stand_under_their_names():
+    one, other = {"ours": ["lr"], "epochs": 10, "lr": 0.001}, {"ours": ["epochs"], "epochs": 100, "lr": 0.01}
+    assert tables.differences(one, other, names=("ran", "ran_many_epochs")).to_dict("records") == [
+        {"parameter": "epochs", "ran": "10", "ran_many_epochs": "100"},
+        {"parameter": "lr", "ran": "ours: 0.001", "ran_many_epochs": "0.01"},
+    ]
+    assert list(tables.differences(one, one, names=("a", "b")).columns) == ["parameter", "a", "b"]
 
 
 def test_layers_end_in_their_sums():
