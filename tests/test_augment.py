@@ -43,8 +43,6 @@ DRAWN = [("crop", "flip"), ("autoaugment",), ("erasing",), ("crop", "autoaugment
 
 
 @pytest.mark.parametrize("names", DRAWN)
-    "names", [("crop", "flip"), ("autoaugment",), ("erasing",), ("crop", "autoaugment", "erasing")]
-)
 def test_the_draws_belong_to_the_seed_the_epoch_and_the_place_in_the_order(images, names):
     whole = augmenter(*names).batch(images, torch.arange(24), 0)
     before = torch.random.get_rng_state()

@@ -165,5 +165,7 @@ def test_the_net_of_the_set_ran_has_the_published_count_with_both_rectifiers():
     ran = parameters.load(study, "ran")
     rectifiers = ("relu", {"name": "relu", "slope": float(ran["r"])})
     nets = [MLP(hidden=ran["hidden"], activation=f, output=ran["output"]) for f in rectifiers]
-    reference = {row["quantity"]: row["value"] for row in published.table("imagenet_mlp_scaled_relu", "reference_values")}
+    reference = {
+        row["quantity"]: row["value"] for row in published.table("imagenet_mlp_scaled_relu", "reference_values")
+    }
     assert parameters_of(study, *nets) == [804_104] * 2 == [reference["parameters"]] * 2

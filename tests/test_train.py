@@ -344,3 +344,51 @@ def test_a_gpu_gives_nearly_the_losses_of_the_cpu(random_images):
         recipe = Recipe(**SGD, epochs=2, batch_size=16)
         losses[device] = [row["train_loss"] for row in train.fit(net, random_images(), recipe=recipe, device=device)]
     assert losses["cuda"] == pytest.approx(losses["cpu"], rel=1e-3)
+
+
+def test_a_sam_step_is_a_step_along_the_gradient_at_the_point_uphill(random_images):
+    """w' = w - lr * grad L(w + rho * g / |g|), g = grad L(w): equations 2 and 3 of arXiv:2010.01412."""
+    data, recipe = random_images(12), Recipe(lr=0.1, epochs=1, batch_size=12, sam=0.5)
+    net = build(MLP(hidden=(5,), activation="tanh"), (3, 8, 8), 3, 0).double()
+    data = Images(data.images.double(), data.labels, 3)
+    start = torch.nn.utils.parameters_to_vector(net.parameters()).detach().clone()
+
+    def gradient(point):
+        torch.nn.utils.vector_to_parameters(point, net.parameters())
+        loss = F.cross_entropy(net(data.images), data.labels)
+        return torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(net.parameters()))])
+
+    g = gradient(start)
+    expected = start - 0.1 * gradient(start + 0.5 * g / g.norm())
+    torch.nn.utils.vector_to_parameters(start.clone(), net.parameters())
+    train.fit(net, data, None, recipe)
+    found = torch.nn.utils.parameters_to_vector(net.parameters()).detach()
+    assert torch.allclose(found, expected, rtol=1e-9, atol=1e-12)
+    assert not torch.allclose(found, start - 0.1 * g, rtol=1e-4)
+
+
+def test_label_smoothing_spreads_a_share_of_the_target_over_all_classes(random_images):
+    data = random_images(12)
+    net = build(MLP(hidden=(5,)), (3, 8, 8), 3, 0)
+    smooth = 0.8 * F.one_hot(data.labels, 3) + 0.2 / 3
+    expected = F.cross_entropy(net(data.images), smooth).item()
+    history = train.fit(net, data, None, Recipe(lr=0.1, epochs=1, batch_size=12, label_smoothing=0.2))
+    assert history[0]["train_loss"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_learning_rate_warms_up_and_the_schedule_takes_the_epochs_that_are_left():
+    recipe = Recipe(lr=0.4, epochs=7, warmup=3, batch_size=1, schedule="cosine")
+    rates = [recipe.learning_rate(epoch) for epoch in range(7)]
+    assert rates[:3] == pytest.approx([0.1, 0.2, 0.3])
+    plain = Recipe(lr=0.4, epochs=4, batch_size=1, schedule="cosine")
+    assert rates[3:] == [plain.learning_rate(epoch) for epoch in range(4)]
+    with pytest.raises(ValueError, match="warmup: 7: must be below the 7 epochs"):
+        Recipe(lr=0.4, epochs=7, warmup=7, batch_size=1)
+
+
+@pytest.mark.parametrize("mixing", ["mixup", "ricap"])
+def test_mixed_batches_train_and_count_fractions(random_images, mixing):
+    recipe = Recipe(lr=0.1, epochs=2, batch_size=10, mixing=mixing)
+    runs = [train.fit(build(MLP(hidden=(5,)), (3, 8, 8), 3, 0), random_images(40), None, recipe) for _ in range(2)]
+    losses = [[row["train_loss"] for row in history] for history in runs]
+    assert losses[0] == losses[1] and 0 < runs[0][1]["train_accuracy"] < 100
