@@ -66,4 +66,11 @@ def compare(net: nn.Module, train: Images, lr: float, steps: int = 200, batch_si
     own = losses(copy.deepcopy(net), lr, lr, data, steps, batch_size)
     sizes = {"r² lr, lr": (r * r * lr, lr), "lr": (lr, lr), "r² lr": (r * r * lr, r * r * lr)}
     twins = {name: losses(plain_twin(net), *pair, data, steps, batch_size) for name, pair in sizes.items()}
-    return {name: ((twin - own) / own).abs().max().item() for name, twin in twins.items()}
+    finite = own.isfinite()  # beyond that there is nothing to follow
+    return {name: _difference(own[finite], twin[finite]) for name, twin in twins.items()}
+
+
+def _difference(own: torch.Tensor, twin: torch.Tensor) -> float:
+    """The largest relative difference: 0 where both are equal, infinite where only the twin is not finite."""
+    relative = torch.where(twin == own, 0.0, ((twin - own) / own).abs())
+    return relative.nan_to_num(torch.inf, torch.inf).max().item()

@@ -48,7 +48,7 @@ TYPES: dict[str, Any] = {
     "channels": Annotated[list[Count], Field(min_length=1)],
     "pool": Annotated[list[Count], AfterValidator(lambda values: _rising(values))],
     "head": Literal["average", "flatten"],
-    "groups": Count | list[Count],
+    "groups": Annotated[Any, AfterValidator(lambda value: _groups(value))],
     "negative_slope": FiniteFloat,
     "batch_sizes": Annotated[list[Batch], Field(min_length=2), AfterValidator(lambda values: _rising(values))],
     "control_batch_sizes": Annotated[list[Batch], AfterValidator(lambda values: _rising(values))],
@@ -91,6 +91,13 @@ def _rising(values: list) -> list:
     if sorted(set(values)) != values:
         raise ValueError("must be rising numbers")
     return values
+
+
+def _groups(value: Any) -> Any:
+    items = value if isinstance(value, list) else [value]
+    if not items or any(isinstance(item, bool) or not isinstance(item, int) or item < 1 for item in items):
+        raise ValueError("must be a whole number from 1, or a list of such, one for each block")
+    return value
 
 
 def _none_or_two(values: list) -> list:

@@ -163,9 +163,14 @@ def image_error(differences) -> float:
 
 
 def log_slope(series) -> float:
-    """The power p in y ~ x**p, for a pandas Series of positive values y by x: least squares in logarithms."""
-    x, y = np.log(_finite(series.index)), np.log(_finite(series))
-    return float(np.polyfit(x, y, 1)[0])
+    """The power p in y ~ x**p, for a pandas Series of values y by x: least squares in logarithms.
+
+    ValueError for fewer than two values, or one that is not positive.
+    """
+    x, y = _finite(series.index), _finite(series)
+    if len(series) < 2 or min(*x, *y) <= 0:
+        raise ValueError(f"a power law needs at least two positive values at positive numbers, not {dict(series)}")
+    return float(np.polyfit(np.log(x), np.log(y), 1)[0])
 
 
 def seeds_needed(values, region, alpha: float = 0.05, fail_alpha: float | None = None) -> int | None:

@@ -17,6 +17,7 @@ from nbhelpers import data as datasets
 from nbhelpers.errors import InputError, RunError
 from nbhelpers.models import Model
 from nbhelpers.run import Data, Recipe, Run
+from nbhelpers.spec import suggestion
 
 
 class Study:
@@ -49,6 +50,9 @@ class Study:
 
     def settings(self, set_name: str) -> dict[str, Any]:
         """All values of another parameter set of this study, for `data` and `recipe`; this one's for ""."""
+        known = parameters.sets(self.name)
+        if set_name and set_name not in known:
+            raise InputError(f"{set_name!r}: {self.name} has no such set{suggestion(set_name, known)}")
         return parameters.load(self.name, set_name) if set_name else dict(self.values)
 
     def data(self, **changes: Any) -> Data:

@@ -51,9 +51,9 @@ def part(df: pd.DataFrame, name: str | None, labels: Sequence[str]) -> pd.DataFr
 
 def largest(frame: pd.DataFrame, quantity: str, value: str) -> pd.DataFrame:
     """A row per column of `frame` with its largest value."""
-    return pd.DataFrame({quantity: frame.columns, value: [f"{v:.2g}" for v in frame.max(skipna=False)]}).replace(
-        "nan", "not finite"
-    )
+    text = {math.inf: "not finite"}
+    values = [text.get(v) or f"{v:.2g}" for v in frame.max(skipna=False).fillna(math.inf)]
+    return pd.DataFrame({quantity: frame.columns, value: values})
 
 
 def results(
@@ -249,10 +249,10 @@ def differences(
     ours, rows = described.get("ours", []), []
     for name, value in described.items():
         if name != "ours" and value != ran.get(name):
-            stated = "not stated" if value is None else f"ours: {_text(value)}" if name in ours else _text(value)
+            stated = f"ours: {_text(value)}" if name in ours and value is not None else _text(value)
             rows.append({"parameter": name, names[0]: stated, names[1]: _text(ran.get(name))})
     return pd.DataFrame(rows, columns=["parameter", *names])
 
 
 def _text(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return "not stated" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

@@ -417,12 +417,10 @@ def test_a_boundary_is_a_line_in_the_numbers_of_the_axes_that_leaves_the_grid_as
     assert not heat().legends and not heat().axes[0].lines
 
 
-@pytest.mark.xfail(reason="the legend of a line without a name warns", strict=True)
 def test_a_boundary_without_a_name_has_no_legend():
     assert not heat(boundary=BOUNDARY).legends
 
 
-@pytest.mark.xfail(reason="the cell says nan", strict=True)
 def test_a_cell_without_a_run_is_empty():
     df = grid()
     assert (4, 1) not in {(r, lr) for lr, r in numbers(heat(df[(df["r"] != 4) | (df["lr"] != 1)]).axes[0])}
@@ -539,7 +537,6 @@ def test_an_arm_that_diverged_is_drawn_as_far_as_it_has_numbers_and_marked_in_th
     assert outputs.png(figure).startswith(b"\x89PNG")
 
 
-@pytest.mark.xfail(reason="pandas deprecates rows of different lengths, and will refuse them", strict=True)
 def test_an_arm_of_which_some_runs_diverged_is_not_marked_and_is_the_mean_of_the_others():
     figure = plots.learning(diverged(1), "activation")
     assert legend(figure) == ["sigmoid", "relu"]

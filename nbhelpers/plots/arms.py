@@ -129,18 +129,23 @@ def heat(
     boundary: a line with columns `x` and `y` in the same numbers, drawn over it as far as the grid goes.
     """
     table = df.pivot_table(index=y, columns=x, values=value).sort_index().sort_index(axis=1)
+    if table.empty:
+        raise ValueError("there is nothing to draw: no recorded run has this measurement")
     columns, rows = (np.log10(axis.to_numpy(float)) for axis in (table.columns, table.index))
     figure, axis = new(1.05 * len(columns) + 2.4, 0.62 * len(rows) + 1.8)
     mesh = axis.pcolormesh(_edges(columns), _edges(rows), table.to_numpy(), cmap="viridis", rasterized=True)
     middle = np.nanmean([np.nanmin(table), np.nanmax(table)])
     for (i, j), number in np.ndenumerate(table.to_numpy()):
+        if np.isnan(number):
+            continue
         ink = "white" if number < middle else "black"
         axis.text(columns[j], rows[i], f"{number:.1f}", ha="center", va="center", fontsize=9, color=ink)
     if boundary is not None:
         line = boundary.sort_values(y)
         axis.plot(np.log10(line[x]), np.log10(line[y]), color="#d55e00", linewidth=2.2, label=boundary_label)
         axis.set(xlim=_edges(columns)[[0, -1]], ylim=_edges(rows)[[0, -1]])
-        figure.legend(loc="outside lower center", fontsize=9)
+        if boundary_label:
+            figure.legend(loc="outside lower center", fontsize=9)
     axis.set_xticks(columns, [f"{v:g}" for v in table.columns])
     axis.set_yticks(rows, [f"{v:g}" for v in table.index])
     axis.grid(False)

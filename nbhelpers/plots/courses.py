@@ -34,7 +34,7 @@ def learning(
             own = here[here[hue] == arm]
             if own.empty:
                 continue
-            series = pd.DataFrame([[float(row[y]) for row in history] for history in own["history"]])
+            series = pd.DataFrame([pd.Series([float(row[y]) for row in history]) for history in own["history"]])
             label = f"{arm}, diverged" if (own["status"] == "diverged").all() else str(arm)
             _line(axis, np.arange(1, series.shape[1] + 1), series, colour(arm, i), label, logarithmic)
             if theirs is not None and not (curve := theirs[theirs[hue] == arm]).empty:
@@ -69,6 +69,8 @@ def by_epoch(
 
 def _panels(values: Sequence[Any]) -> tuple[Figure, list[tuple[Any, Any]]]:
     """A figure, and a visible axis for each value."""
+    if not values:
+        raise ValueError("there is nothing to draw: no recorded run has this measurement")
     columns = min(4, len(values))
     rows = -(-len(values) // columns)
     width, height = (7, 4) if len(values) == 1 else (2.6 * columns + 0.6, 2.5 * rows + 0.5)
