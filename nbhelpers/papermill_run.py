@@ -82,7 +82,7 @@ def _execute(source: Path, partial: Path, values: dict[str, Any], fresh: str, ou
                     log_output=False,
                     stdout_file=out,
                     coalesce_streams=True,
-                    extra_arguments=["--log-level=ERROR"],  # of the kernel: it warns that it listens on loopback
+                    extra_arguments=["--log-level=CRITICAL"],  # of the kernel: it warns of loopback and of its end
                 )
             except PapermillExecutionError as error:
                 if error.ename in ("InputError", "ParameterError", "DataError", "DeviceError"):

@@ -155,7 +155,7 @@ def test_the_settings_of_another_set_give_its_data_and_recipe(study):
     assert s.settings("") == s.values
     s.settings("")["lr"] = settings["lr"] = 9
     assert s.recipe().lr != 9 != s.settings("ran")["lr"]
-    with pytest.raises(InputError, match="rann.*did you mean .ran."):
+    with pytest.raises(InputError, match=r"rann.*did you mean .ran."):
         s.settings("rann")
 
 
