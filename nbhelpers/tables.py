@@ -68,8 +68,8 @@ def results(
 
     df: runs. rows: the label columns that name an arm. published: tidy rows with the same labels, `value` and `n`;
     repeats: the published single runs behind them. "inside ± h" says that the published value lies within h of our
-    mean, where a further run of ours would with 95% (mean ± t·sd·sqrt(1 + 1/n)); compare=False, where
-    the images differ, leaves that out.
+    mean, where a further run of ours would with 95% (mean ± t·sd·sqrt(1 + 1/n)); where some of our seeds are at chance
+    and some are not, whether the published value is. compare=False, where the images differ, leaves that out.
     """
     made = []
     for labels, arm in df.groupby(list(rows), sort=False, dropna=False):
@@ -80,8 +80,8 @@ def results(
         else:
             row |= {"mean": f"{ours.mean:.2f}", "95% interval": _ends(ours)}
         if published is not None:
-            values = contrasts.values(arm, value, list(rows))["value"] if compare else ()
-            row |= _published(dict(zip(rows, labels, strict=True)), values, published, repeats)
+            names = dict(zip(rows, labels, strict=True))
+            row |= _published(names, arm if compare else arm[:0], value, published, repeats)
         row["parameters"] = f"{int(arm['parameters'].iloc[0]):,}"
         row["seconds"] = f"{arm['seconds'].median():.1f}"
         made.append(row)
@@ -92,17 +92,22 @@ def _ends(interval: stats.Interval) -> str:
     return "" if interval.n < 2 else f"{interval.low:.2f} to {interval.high:.2f}"
 
 
-def _published(labels: dict, values: Sequence[float], published: pd.DataFrame, repeats: pd.DataFrame | None) -> dict:
+def _published(
+    labels: dict, arm: pd.DataFrame, value: str, published: pd.DataFrame, repeats: pd.DataFrame | None
+) -> dict:
     theirs = _select(published, labels)
     if theirs.empty:
         return {"published": "", "published runs": "", "published mean is": ""}
     number, n = float(theirs["value"].iloc[0]), int(theirs["n"].iloc[0])
     runs = "" if repeats is None else "  ".join(f"{v:.2f}" for v in _select(repeats, labels)["value"])
     found = {"published": f"{number:.2f} (n = {n})", "published runs": runs, "published mean is": ""}
-    if len(values) >= 2:
-        ours = stats.prediction(values)
-        found["published mean is"] = f"{'inside' if number in ours else 'outside'} ± {ours.half_width:.1f}"
-    return found
+    if len(arm) < 2:
+        return found
+    if isinstance(contrasts.cell(arm, value, labels=list(labels)), contrasts.Mixed):
+        limit = stats.chance_limit(arm["classes"].iloc[0], arm["test_images"].iloc[0])
+        return found | {"published mean is": "at chance too" if number <= limit else "not at chance"}
+    ours = stats.prediction(contrasts.values(arm, value, list(labels))["value"])
+    return found | {"published mean is": f"{'inside' if number in ours else 'outside'} ± {ours.half_width:.1f}"}
 
 
 def _select(frame: pd.DataFrame, labels: dict) -> pd.DataFrame:
@@ -170,16 +175,25 @@ def published(frame: pd.DataFrame, row: str, column: str) -> pd.DataFrame:
 
 
 def agreement(df: pd.DataFrame, rows: Sequence[str], published: pd.DataFrame, value: str = ACCURACY) -> str:
-    """How many published values lie in our prediction intervals, of those that could be compared, as a sentence."""
-    inside = [
-        stats.inside(float(theirs["value"].iloc[0]), contrasts.values(arm, value, list(rows))["value"])
-        for labels, arm in df.groupby(list(rows), sort=False, dropna=False)
-        if not (theirs := _select(published, dict(zip(rows, labels, strict=True)))).empty
-    ]
+    """How many published values lie in our prediction intervals, of those that could be compared, as a sentence.
+
+    An arm of which some seeds are at chance and some are not has no such interval: these are counted apart.
+    """
+    inside, mixed = [], 0
+    for labels, arm in df.groupby(list(rows), sort=False, dropna=False):
+        theirs = _select(published, dict(zip(rows, labels, strict=True)))
+        if theirs.empty:
+            continue
+        if isinstance(contrasts.cell(arm, value, labels=list(rows)), contrasts.Mixed):
+            mixed += 1
+        else:
+            values = contrasts.values(arm, value, list(rows))["value"]
+            inside.append(stats.inside(float(theirs["value"].iloc[0]), values))
     compared = [answer for answer in inside if answer is not None]
+    apart = f" {mixed} arms are partly at chance and have none." if mixed else ""
     if not compared:
-        return "No published value can be compared yet: it takes two seeds of ours."
-    return f"{sum(compared)} of {len(compared)} published values lie in our 95% prediction intervals."
+        return "No published value can be compared yet: it takes two seeds of ours." + apart
+    return f"{sum(compared)} of {len(compared)} published values lie in our 95% prediction intervals." + apart
 
 
 def layers(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
