@@ -220,9 +220,8 @@ def test_every_committed_rendering_is_of_the_records_beside_it():
     if not summaries:
         pytest.skip("no results in this checkout")
     for path in summaries:
-        planned = read_plan(path.parent)
-        found = [record for run in planned if (record := Store(path.parent).load(run["key"]))]
-        assert read(path)["records"] == digest(found), path
-        assert len((path.parent / "runs.csv").read_text().splitlines()) == 1 + sum(
-            Store(path.parent).load(run["key"]) is not None for run in planned
-        )
+        plan = read_plan(path.parent)
+        found = {run["key"]: record for run in plan if (record := Store(path.parent).load(run["key"]))}
+        assert read(path)["records"] == digest(found.values()), path
+        rows = (path.parent / "runs.csv").read_text(encoding="utf-8").splitlines()
+        assert len(rows) == 1 + sum(run["key"] in found for run in plan), path
