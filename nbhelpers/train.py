@@ -13,11 +13,14 @@ from torch.nn import functional as F
 
 from nbhelpers import augment
 from nbhelpers import device as devices
+from nbhelpers.checkpoints import Checkpoint, Progress, random_state, set_random_state
 from nbhelpers.errors import InputError
 from nbhelpers.mixing import Mixer, Targets
 from nbhelpers.run import Recipe
 from nbhelpers.streams import seed_of, stream
 from nbhelpers.tensors import Images
+
+START = Progress()  # of an epoch
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ def fit(
     seed: int = 0,
     device: str | torch.device = "cpu",
     on_epoch: Callable[[dict[str, Any]], None] | None = None,
+    checkpoint: Checkpoint | None = None,
     **settings: Any,
 ) -> list[dict[str, Any]]:
     """Train `model` in place; return a row per epoch: train_loss (mean cross-entropy in nats),
@@ -46,7 +50,9 @@ def fit(
 
     `settings` are the fields of a Recipe, for use without one: ``fit(net, train, epochs=3, lr=0.1,
     batch_size=64)``. Training stops after an epoch whose loss is not finite. The batches of an epoch depend on
-    `seed` and the epoch alone. Raises InputError for a field, device or precision that is not allowed.
+    `seed` and the epoch alone. With a `checkpoint` whose file is there, training goes on from it, and on a CPU ends
+    with the same bits as if it had never stopped. Raises InputError for a field, device or precision that is not
+    allowed, and for a checkpoint of another training.
     """
     if recipe and settings:
         raise InputError(f"{', '.join(settings)}: give a recipe or its fields, not both")
@@ -59,19 +65,23 @@ def fit(
     test = test.to(device, memory_format) if test is not None else None
     optimizer = make_optimizer(model, recipe)
     scaler = torch.amp.GradScaler(device.type, enabled=recipe.precision == "fp16")
-    history: list[dict[str, Any]] = []
-    for epoch in range(min(recipe.epochs, recipe.stop_after or recipe.epochs)):
+    progress = checkpoint.restore(model, optimizer, scaler) if checkpoint else Progress()
+    history = progress.history
+    for epoch in range(progress.epoch, min(recipe.epochs, recipe.stop_after or recipe.epochs)):
         started = clock(device)
         lr = recipe.learning_rate(epoch)
         for group in optimizer.param_groups:
             group["lr"] = lr
-        loss, accuracy = train_epoch(model, train, optimizer, scaler, recipe, seed, epoch)
+        loss, accuracy = train_epoch(model, train, optimizer, scaler, recipe, seed, epoch, progress, checkpoint)
         row = {"epoch": epoch + 1, "train_loss": loss, "train_accuracy": accuracy, "lr": lr}
         row["seconds"] = round(clock(device) - started, 3)
         if test is not None and recipe.evaluate == "epoch":
             result = evaluate(model, test, recipe.test_batch_size)
             row |= {"test_loss": result.loss, "test_accuracy": result.accuracy}
         history.append(row)
+        progress = Progress(epoch + 1, history=history)
+        if checkpoint:
+            checkpoint.save(model, optimizer, scaler, progress)
         if on_epoch:
             on_epoch(row)
         if not np.isfinite(loss):
@@ -87,8 +97,13 @@ def train_epoch(
     recipe: Recipe,
     seed: int,
     epoch: int,
+    progress: Progress = START,
+    checkpoint: Checkpoint | None = None,
 ) -> tuple[float, float]:
-    """One pass over the training images; mean loss and accuracy in per cent, both counted on the way."""
+    """One pass over the training images; mean loss and accuracy in per cent, both counted on the way.
+
+    `progress` says where in the epoch to go on, from a `checkpoint` that is written now and then.
+    """
     model.train()
     device, size = train.labels.device, recipe.batch_size
     torch.manual_seed(seed_of(seed, f"dropout/{epoch}"))
@@ -96,10 +111,12 @@ def train_epoch(
     n, drawn = len(order), None
     if train.augment:
         drawn = augment.Augmenter(train.augment, n, seed, epoch, train.mean, train.std)
-    loss_sum = torch.zeros((), dtype=torch.float64, device=device)
-    hits = torch.zeros((), dtype=torch.float64 if recipe.mixing != "none" else torch.int64, device=device)
     mixer = Mixer(recipe, seed, epoch) if recipe.mixing != "none" else None
-    for start in range(0, n, size):
+    if progress.random:
+        set_random_state(progress.random, device, mixer and mixer.draws)
+    loss_sum = torch.tensor(progress.loss_sum, dtype=torch.float64, device=device)
+    hits = torch.tensor(progress.hits, dtype=torch.float64 if mixer else torch.int64, device=device)
+    for start in range(progress.step * size, n, size):
         index = order[start : start + size]
         x, y = train.batch(index) if drawn is None else (drawn.batch(train.images, index, start), train.labels[index])
         x, target = mixer.batch(x, y) if mixer else (x, y)
@@ -112,6 +129,11 @@ def train_epoch(
         # Summed where they are: reading a number back would make a GPU wait at every step.
         loss_sum += loss * len(y)
         hits += target.hits(logits) if mixer else (logits.argmax(1) == y).sum()
+        step = start // size + 1
+        if checkpoint and step % checkpoint.every == 0 and start + size < n:
+            random = random_state(device, mixer and mixer.draws)
+            here = Progress(epoch, step, loss_sum.item(), hits.item(), progress.history, random)
+            checkpoint.save(model, optimizer, scaler, here)
     return loss_sum.item() / n, 100 * hits.item() / n
 
 
