@@ -23,7 +23,7 @@ _HOME = {
     "build": "models.initialise",
     "fit": "train",
     "evaluate": "train",
-    "summarise": "train",
+    "summarise": "models.summary",
     "Parts": "contrasts",
     "at_epochs": "contrasts",
     "difference": "contrasts",

@@ -17,7 +17,7 @@ STEP, START = 0.001, 0.5  # seconds that any training step, and any run, takes
 def _layers(model: str, shape: tuple[int, int, int], classes: int) -> tuple[dict[str, Any], ...]:
     import torch
 
-    from nbhelpers.train import summarise
+    from nbhelpers.models.summary import summarise
 
     spec = TypeAdapter(Model).validate_json(model)
     with torch.device("meta"):  # shapes only: nothing is allocated or computed
@@ -25,7 +25,7 @@ def _layers(model: str, shape: tuple[int, int, int], classes: int) -> tuple[dict
 
 
 def layer_rows(model: Model, shape: tuple[int, int, int], classes: int) -> list[dict[str, Any]]:
-    """`train.summarise` of a model spec, without making its weights."""
+    """`models.summary.summarise` of a model spec, without making its weights."""
     return [dict(row) for row in _layers(model.model_dump_json(), shape, classes)]
 
 

@@ -197,7 +197,7 @@ def agreement(df: pd.DataFrame, rows: Sequence[str], published: pd.DataFrame, va
 
 
 def layers(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """The rows of `train.summarise` as text, with the sums of parameters and MACs."""
+    """The rows of `models.summary.summarise` as text, with the sums of parameters and MACs."""
     frame = pd.DataFrame(rows)
     total = {"layer": "sum", "type": "", "output": "", "parameters": frame.parameters.sum(), "macs": frame.macs.sum()}
     frame = pd.concat([frame, pd.DataFrame([total])], ignore_index=True)

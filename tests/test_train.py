@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from nbhelpers import tensors, train
-from nbhelpers.models import MLP, ConvNet
+from nbhelpers.models import MLP, ConvNet, summary
 from nbhelpers.models.initialise import build
 from nbhelpers.run import Recipe
 from nbhelpers.streams import stream
@@ -291,7 +291,7 @@ def test_only_nets_with_convolutions_are_laid_out_channels_last(random_images):
 
 
 def rows_of(model, shape, classes):
-    return {row["layer"]: row for row in train.summarise(model.build(shape, classes), shape)}
+    return {row["layer"]: row for row in summary.summarise(model.build(shape, classes), shape)}
 
 
 def test_a_summary_has_shapes_parameters_and_macs_counted_by_hand():
@@ -330,7 +330,7 @@ def test_a_summary_of_study_1_and_of_study_4():
 def test_a_summary_leaves_the_net_as_it_was():
     net = CONVNET.build(SHAPE, 3).train()
     before = weights(net)
-    train.summarise(net, SHAPE)
+    summary.summarise(net, SHAPE)
     assert net.training
     assert equal(weights(net), before)
     assert not any(layer._forward_hooks for layer in net.modules())

@@ -1,4 +1,4 @@
-"""Activations and norms by name: what exists, with which arguments, and how it is built.
+"""Activations, norms and attention by name: what exists, with which arguments, and how it is built.
 
 This file is read when a parameter is checked, so torch is imported only to build.
 """
@@ -23,8 +23,11 @@ NORMS: dict[str, dict[str, Any]] = {
     "group": {"groups": 32, "eps": 1e-5},  # one number, or one for each layer
     "none": {},
 }
+EXPANSION = {"basic": 1, "bottleneck": 4}  # output channels of a residual block over its width
+ATTENTION: dict[str, dict[str, Any]] = {"none": {}, "se": {"ratio": 16, "bias": True}}  # arXiv:1709.01507
 Activation = named("activation", ACTIVATIONS)
 Norm = named("norm", NORMS)
+Attention = named("attention", ATTENTION)
 
 
 def activation(value: str | dict, inplace: bool = True):

@@ -7,11 +7,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nbhelpers.models import layers
-from nbhelpers.models.resnet import ATTENTION, EXPANSION, ResNet
-from nbhelpers.spec import arguments
+from nbhelpers.models.layers import ATTENTION, EXPANSION
+from nbhelpers.spec import Spec, arguments
 
 
-def convolution(spec: ResNet, width_in: int, width: int, kernel: int, stride: int = 1) -> list[tuple[str, nn.Module]]:
+def convolution(spec: Spec, width_in: int, width: int, kernel: int, stride: int = 1) -> list[tuple[str, nn.Module]]:
     """A convolution without bias, and its norm; the convolution has a bias where there is no norm."""
     norm = layers.norm(spec.norm, width, 0)
     conv = nn.Conv2d(width_in, width, kernel, stride, padding=kernel // 2, bias=norm is None)
@@ -46,7 +46,7 @@ class ZeroPad(nn.Module):
 class Block(nn.Module):
     """activation(branch(x) + shortcut(x)); without a shortcut the branch alone."""
 
-    def __init__(self, spec: ResNet, width_in: int, width: int, stride: int):
+    def __init__(self, spec: Spec, width_in: int, width: int, stride: int):
         super().__init__()
         out, made = width * EXPANSION[spec.block], OrderedDict()
         if spec.block == "basic":
@@ -69,7 +69,7 @@ class Block(nn.Module):
         return self.activation(y if self.shortcut is None else y + self.shortcut(x))
 
 
-def _shortcut(spec: ResNet, width_in: int, width: int, stride: int) -> nn.Module | None:
+def _shortcut(spec: Spec, width_in: int, width: int, stride: int) -> nn.Module | None:
     if spec.shortcut == "none":
         return None
     if width_in == width and stride == 1:
@@ -82,7 +82,7 @@ def _shortcut(spec: ResNet, width_in: int, width: int, stride: int) -> nn.Module
 class ResidualNet(nn.Module):
     """The net of a `ResNet` spec for images with `channels` channels: (N, channels, H, W) to (N, classes)."""
 
-    def __init__(self, spec: ResNet, channels: int, classes: int):
+    def __init__(self, spec: Spec, channels: int, classes: int):
         super().__init__()
         stem = OrderedDict(convolution(spec, channels, spec.stem, 3))
         self.stem = nn.Sequential(stem | {"activation": layers.activation(spec.activation)})

@@ -6,10 +6,8 @@ from pydantic import Field, model_validator
 
 from nbhelpers.errors import InputError
 from nbhelpers.models import layers
-from nbhelpers.spec import Count, Share, Spec, arguments, named
+from nbhelpers.spec import Count, Share, Spec, arguments
 
-EXPANSION = {"basic": 1, "bottleneck": 4}  # output channels of a block over its width
-ATTENTION = {"none": {}, "se": {"ratio": 16, "bias": True}}  # squeeze and excitation, arXiv:1709.01507
 Width = Count | Annotated[tuple[Count, ...], Field(min_length=1)]
 
 
@@ -29,7 +27,7 @@ class ResNet(Spec):
     widths: Annotated[tuple[Width, ...], Field(min_length=1)]
     blocks: Annotated[tuple[Count, ...], Field(min_length=1)]
     shortcut: Literal["projection", "zero-pad", "none"] = "projection"
-    attention: named("attention", ATTENTION) = "none"
+    attention: layers.Attention = "none"
     norm: layers.Norm = "batch"
     activation: layers.Activation = "relu"
     dropout: Share = 0.0
@@ -50,7 +48,7 @@ class ResNet(Spec):
 
     def check(self, shape: tuple[int, int, int], batch_size: int) -> None:
         """Raise InputError where the net cannot be built for images of `shape` or trained on such batches."""
-        flat, expansion = [width for stage in self.block_widths() for width in stage], EXPANSION[self.block]
+        flat, expansion = [width for stage in self.block_widths() for width in stage], layers.EXPANSION[self.block]
         if isinstance(arguments(self.norm, layers.NORMS)[1].get("groups"), (list, tuple)):
             raise InputError("groups: a ResNet takes one number for all its norms")
         for width in {self.stem, *flat, *(width * expansion for width in flat)}:
