@@ -1,0 +1,89 @@
+"""What each parameter of the studies may be: its type, its range, and what is said where it is not."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, FiniteFloat
+
+from nbhelpers.models.layers import Activation, Norm
+from nbhelpers.run import Data, Recipe
+from nbhelpers.spec import Count, Positive
+
+Whole = Annotated[int, Field(ge=0)]
+Batch = Annotated[int, Field(ge=2)]  # BatchNorm has nothing to normalise one image with
+TYPES: dict[str, Any] = {
+    **{name: Annotated[field.annotation, *field.metadata, None] for name, field in Recipe.model_fields.items()},
+    "parameter_set": str,
+    "dataset": Annotated[str, Field(min_length=1), AfterValidator(lambda name: _known_dataset(name))],
+    "images_per_class": Count,
+    "test_images_per_class": Count,
+    "shared_subset": bool,
+    "classes": Annotated[int, Field(ge=2)],
+    "size": Count,
+    "mean": Data.model_fields["mean"].annotation,
+    "std": Data.model_fields["std"].annotation,
+    "blocks": Annotated[list[Count], Field(min_length=2), AfterValidator(lambda values: _rising(values))],
+    "rescaled_blocks": Annotated[list[Count], Field(min_length=1), AfterValidator(lambda values: _rising(values))],
+    "width": Count,
+    "kernel": Count,
+    "activation": Activation,
+    "activations": Annotated[list[Activation], Field(min_length=1)],
+    "norm": Norm,
+    "channels": Annotated[list[Count], Field(min_length=1)],
+    "pool": Annotated[list[Count], AfterValidator(lambda values: _rising(values))],
+    "head": Literal["average", "flatten"],
+    "groups": Annotated[Any, AfterValidator(lambda value: _groups(value))],
+    "negative_slope": FiniteFloat,
+    "batch_sizes": Annotated[list[Batch], Field(min_length=2), AfterValidator(lambda values: _rising(values))],
+    "control_batch_sizes": Annotated[list[Batch], AfterValidator(lambda values: _rising(values))],
+    "control_steps": Count,
+    "control_lr_at": Count,
+    "alone_batch_sizes": Annotated[list[Batch], AfterValidator(lambda values: _none_or_two(values))],
+    "alone_epochs": Annotated[list[Count], AfterValidator(lambda values: _none_or_two(values))],
+    "published_table": Literal["baseline", "many_epochs"],
+    "r": Annotated[int, Field(ge=1, le=99)],
+    "hidden": Annotated[list[Count], Field(min_length=1)],
+    "output": Literal["logits", "softmax"],
+    "test_from": Data.model_fields["test_from"].annotation,
+    "permutation": Whole,
+    "sizes": Annotated[list[Count], Field(min_length=2), AfterValidator(lambda values: _rising(values))],
+    "conv_channels": Annotated[list[Count], Field(min_length=1)],
+    "extra_images_per_class": Count,
+    "extra_epochs": Count,
+    "map_r": Annotated[list[Count], Field(min_length=2), AfterValidator(lambda values: _rising(values))],
+    "map_lr": Annotated[list[Positive], Field(min_length=2), AfterValidator(lambda values: _rising(values))],
+    "map_seeds": Count,
+    "seeds": Count,
+    "extra_seeds": Count,
+    "first_seed": Whole,
+    "device": Literal["auto", "cpu", "cuda"],
+    "workers": Whole,
+    "results": str,
+    "train": bool,
+    "weights": bool,
+}
+
+
+def _known_dataset(name: str) -> str:
+    from nbhelpers import data
+
+    data.check(name)
+    return name
+
+
+def _rising(values: list) -> list:
+    if sorted(set(values)) != values:
+        raise ValueError("must be rising numbers")
+    return values
+
+
+def _groups(value: Any) -> Any:
+    items = value if isinstance(value, list) else [value]
+    if not items or any(isinstance(item, bool) or not isinstance(item, int) or item < 1 for item in items):
+        raise ValueError("must be a whole number from 1, or a list of such, one for each block")
+    return value
+
+
+def _none_or_two(values: list) -> list:
+    if len(values) not in (0, 2):
+        raise ValueError("must be two rising numbers, or an empty list")
+    return _rising(values)
