@@ -97,17 +97,19 @@ def _published(
 ) -> dict:
     theirs = _select(published, labels)
     if theirs.empty:
-        return {"published": "", "published runs": "", "published mean is": ""}
+        return {"published": ""} | ({} if repeats is None else {"published runs": ""}) | {"published is": ""}
     number, n = float(theirs["value"].iloc[0]), int(theirs["n"].iloc[0])
-    runs = "" if repeats is None else "  ".join(f"{v:.2f}" for v in _select(repeats, labels)["value"])
-    found = {"published": f"{number:.2f} (n = {n})", "published runs": runs, "published mean is": ""}
+    found = {"published": f"{number:.2f} (n = {n})"}
+    if repeats is not None:
+        found["published runs"] = "  ".join(f"{v:.2f}" for v in _select(repeats, labels)["value"])
+    found["published is"] = ""
     if len(arm) < 2:
         return found
     if isinstance(contrasts.cell(arm, value, labels=list(labels)), contrasts.Mixed):
         limit = stats.chance_limit(arm["classes"].iloc[0], arm["test_images"].iloc[0])
-        return found | {"published mean is": "at chance too" if number <= limit else "not at chance"}
+        return found | {"published is": "at chance too" if number <= limit else "not at chance"}
     ours = stats.prediction(contrasts.values(arm, value, list(labels))["value"])
-    return found | {"published mean is": f"{'inside' if number in ours else 'outside'} ± {ours.half_width:.1f}"}
+    return found | {"published is": f"{'inside' if number in ours else 'outside'} ± {ours.half_width:.1f}"}
 
 
 def _select(frame: pd.DataFrame, labels: dict) -> pd.DataFrame:
