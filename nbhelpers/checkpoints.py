@@ -6,6 +6,7 @@ Weights, the optimizer's state, the gradient scaler, the random streams and the 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,16 +35,23 @@ class Progress:
     random: dict[str, Tensor] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Checkpoint:
-    """A file that is written after every `every` steps and at the end of every epoch.
+    """A file that is written after every `every` steps of an epoch and at its end.
 
-    about: what must be the same for a run to go on from it, such as recipe and seed.
+    about: what must be the same for a run to go on from it, such as recipe and seed. pause: seconds that lie at least
+    between two writings, so that a short run writes none.
     """
 
     path: Path
     about: Mapping[str, Any]
     every: int = 200
+    pause: float = 0.0
+    written: float = field(default_factory=time.monotonic)
+
+    def due(self, step: int = 0) -> bool:
+        """Whether to write after so many steps of an epoch; 0 stands for its end."""
+        return step % self.every == 0 and time.monotonic() - self.written >= self.pause
 
     def save(self, model: nn.Module, optimizer: torch.optim.Optimizer, scaler: Any, progress: Progress) -> None:
         """Replace the file by the present state; a crash leaves the one before."""
@@ -62,6 +70,7 @@ class Checkpoint:
             name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
         }
         records.write(self.path, save(plain, {"nbhelpers": json.dumps(head)}))
+        self.written = time.monotonic()
 
     def restore(self, model: nn.Module, optimizer: torch.optim.Optimizer, scaler: Any) -> Progress:
         """Put the state of the file into model, optimizer and scaler; a fresh Progress where there is no file.

@@ -17,9 +17,13 @@ import nbhelpers
 from nbhelpers import device as devices
 from nbhelpers import probes, records, tensors
 from nbhelpers import train as training
+from nbhelpers.checkpoints import Checkpoint
 from nbhelpers.errors import InputError
 from nbhelpers.models.initialise import build
+from nbhelpers.prepared import user_cache
 from nbhelpers.run import VERSION, Data, Run
+
+PAUSE = 300  # seconds between two checkpoints of a run: a shorter run writes none
 
 
 @lru_cache(maxsize=2)
@@ -58,19 +62,24 @@ def perform(
     train, test = (part.to(place, training.layout(model)) for part in (train, test))
     model.to(memory_format=training.layout(model))
     measured = {"initial": probes.measure(run.probes, "initial", model, train, test, run.recipe)}
-    by_epoch: list[dict[str, Any]] = []
 
     def after_epoch(row: dict[str, Any]) -> None:
-        by_epoch.append(probes.measure(run.probes, "epoch", model, train, test, run.recipe))
         if on_epoch:
             on_epoch(row)
+        row["probes"] = probes.measure(run.probes, "epoch", model, train, test, run.recipe)
 
-    history = training.fit(model, train, test, run.recipe, seed=run.seed, device=place, on_epoch=after_epoch)
+    kept = user_cache() / "checkpoints" / f"{run.key}.safetensors"
+    about = {"key": run.key, "version": VERSION, "images": whole.fingerprint}
+    checkpoint = Checkpoint(kept, about, every=1, pause=PAUSE)
+    options = {"seed": run.seed, "device": place, "on_epoch": after_epoch, "checkpoint": checkpoint}
+    history = training.fit(model, train, test, run.recipe, **options)
+    by_epoch = [row.pop("probes") for row in history]
     result = training.evaluate(model, test, run.recipe.test_batch_size)
     if weights:
         _keep(model, weights / f"{run.key}.safetensors")
     diverged = not math.isfinite(history[-1]["train_loss"])
     measured["final"] = probes.measure(run.probes, "final", model, train, test, run.recipe)
+    kept.unlink(missing_ok=True)
     each_epoch = {name: [found[name] for found in by_epoch] for name in (by_epoch[0] if by_epoch else ())}
     measured |= {"epoch": each_epoch} if each_epoch else {}
     final = {

@@ -79,11 +79,11 @@ def fit(
             result = evaluate(model, test, recipe.test_batch_size)
             row |= {"test_loss": result.loss, "test_accuracy": result.accuracy}
         history.append(row)
-        progress = Progress(epoch + 1, history=history)
-        if checkpoint:
-            checkpoint.save(model, optimizer, scaler, progress)
         if on_epoch:
             on_epoch(row)
+        progress = Progress(epoch + 1, history=history)
+        if checkpoint and checkpoint.due():
+            checkpoint.save(model, optimizer, scaler, progress)
         if not np.isfinite(loss):
             break
     return history
@@ -130,7 +130,7 @@ def train_epoch(
         loss_sum += loss * len(y)
         hits += target.hits(logits) if mixer else (logits.argmax(1) == y).sum()
         step = start // size + 1
-        if checkpoint and step % checkpoint.every == 0 and start + size < n:
+        if checkpoint and start + size < n and checkpoint.due(step):
             random = random_state(device, mixer and mixer.draws)
             here = Progress(epoch, step, loss_sum.item(), hits.item(), progress.history, random)
             checkpoint.save(model, optimizer, scaler, here)

@@ -311,3 +311,28 @@ def test_an_attempt_that_fails_gives_one_line(make_run, monkeypatch):
     assert fail(InputError("lr: -1:\n must be above 0")) == "lr: -1: must be above 0"
     assert fail(KeyError("x")) == "KeyError: 'x'"
     assert fail(SystemExit(3)) == "SystemExit: 3"
+
+
+def test_a_long_run_that_was_stopped_goes_on_and_leaves_the_same_record(make_run, metrics, monkeypatch, tmp_path):
+    names = ("gradient_norms@1", "gradient_norms_by_epoch@1")
+    run = make_run(model=CONVNET, epochs=3, momentum=0.9, probes=names)
+    whole = perform(run, "cpu", threads=1)
+    monkeypatch.setattr(performing, "PAUSE", 0)
+    monkeypatch.setattr(performing, "user_cache", lambda: tmp_path)
+
+    def stop(row):
+        if row["epoch"] == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        perform(run, "cpu", threads=1, on_epoch=stop)
+    assert [path.stem for path in (tmp_path / "checkpoints").iterdir()] == [run.key]
+    epochs = []
+    record = perform(run, "cpu", threads=1, on_epoch=lambda row: epochs.append(row["epoch"]))
+    assert epochs == [2, 3] and metrics(record) == metrics(whole)
+    assert not list((tmp_path / "checkpoints").iterdir())
+
+
+def test_a_short_run_keeps_no_checkpoint(make_run, monkeypatch):
+    monkeypatch.setattr(performing.Checkpoint, "save", None)
+    assert perform(make_run(), "cpu", threads=1)["status"] == "done"
