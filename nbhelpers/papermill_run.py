@@ -87,7 +87,8 @@ def _execute(source: Path, partial: Path, values: dict[str, Any], fresh: str, ou
             except PapermillExecutionError as error:
                 if error.ename in ("InputError", "ParameterError", "DataError", "DeviceError"):
                     raise InputError(f"{source.stem}: {error.evalue}") from error
-                raise RunError(f"{source.stem}: {error.ename}: {error.evalue}") from error
+                kind = "" if error.ename == "RunError" else f"{error.ename}: "
+                raise RunError(f"{source.stem}: {kind}{error.evalue}") from error
             except RuntimeError as error:  # from jupyter_client and nbclient
                 if last or not any(said in str(error) for said in NOT_STARTED):
                     raise RunError(
@@ -107,7 +108,7 @@ def _environment(values: dict[str, str]):
 
 
 def _clean(node: Any) -> str:
-    """The executed notebook without times and machine: executing it again from its records gives the same bytes."""
+    """The executed notebook without times, machine and how it was executed: from its records it is the same bytes."""
     import nbformat
 
     node.metadata = {"kernelspec": node.metadata["kernelspec"]}
@@ -116,4 +117,6 @@ def _clean(node: Any) -> str:
         cell.metadata.pop("execution", None)
         if "injected-parameters" in cell.metadata.get("tags", []):
             cell["id"] = "injected-parameters"  # papermill draws one at random
+            kept = (line for line in cell["source"].splitlines() if line.split(" = ")[0] not in parameters.EXECUTION)
+            cell["source"] = "\n".join(kept)
     return nbformat.writes(node, indent=1).rstrip() + "\n"

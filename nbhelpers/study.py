@@ -131,10 +131,21 @@ class Study:
             raise RunError(f"{len(failures)} of {unique} runs failed; those that are done are recorded\n{lines}")
         if not self._records:
             raise nothing
+        if missing and not self._has_whole_seed():
+            raise RunError(
+                f"{len(self._records)} of {unique} runs of {self.name} {self.parameters.folder_name} are recorded, "
+                "too few to show: it takes one seed with all its arms"
+            )
         return frame
 
     def _unique(self) -> list[Run]:
         return list({run.key: run for run in self._runs}.values())
+
+    def _has_whole_seed(self) -> bool:
+        """Whether some seed has a record of every arm: what the least table, pairing or verdict is made of."""
+        arms = {str(sorted(run.labels.items())) for run in self._runs}
+        done = [(run.seed, str(sorted(run.labels.items()))) for run in self._runs if run.key in self._records]
+        return any({arm for own, arm in done if own == seed} == arms for seed in {seed for seed, _ in done})
 
     def _may_train(self, todo: list[Run], recorded: int) -> bool:
         """Whether to train: not if told so, nor where some runs are recorded and the images are not here."""
@@ -212,8 +223,11 @@ class Study:
         return self.values["dataset"] != "shapes"
 
     def note(self, agreement: str = "") -> str:
-        """What a reader must know about these runs: embedded images, runs that are missing, runs that diverged."""
+        """What a reader must know: embedded images, the published source, runs that are missing or diverged."""
         notes = [agreement] if self.comparable else ["Embedded images: a demonstration of the method, not a result."]
+        if self.name in published.SERIES:
+            origin = published.origin(self.name)
+            notes.append(f"Published: {origin['repository']}, {', '.join(origin.get('files') or [origin['file']])}.")
         if absent := len({run.key for run in self._runs}) - len(self._records):
             notes.append(f"Interim: {absent} planned runs are not recorded yet.")
         if diverged := sum(record["status"] == "diverged" for record in self._records.values()):

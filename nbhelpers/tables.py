@@ -260,14 +260,19 @@ def differences(
 ) -> pd.DataFrame:
     """The parameters in which the set `described` and the set `ran`, or two others of these `names`, differ.
 
-    "not stated" is a null in `described`; what its entry "ours" names was chosen by us.
+    "not stated" is a null; what the entry "ours" of a set names was chosen by us.
     """
-    ours, rows = described.get("ours", []), []
+    rows = []
     for name, value in described.items():
         if name != "ours" and value != ran.get(name):
-            stated = f"ours: {_text(value)}" if name in ours and value is not None else _text(value)
-            rows.append({"parameter": name, names[0]: stated, names[1]: _text(ran.get(name))})
+            row = {column: _stated(name, values) for column, values in zip(names, (described, ran), strict=True)}
+            rows.append({"parameter": name} | row)
     return pd.DataFrame(rows, columns=["parameter", *names])
+
+
+def _stated(name: str, values: Mapping[str, Any]) -> str:
+    value = values.get(name)
+    return f"ours: {_text(value)}" if name in values.get("ours", []) and value is not None else _text(value)
 
 
 def _text(value: Any) -> str:

@@ -210,6 +210,48 @@ def test_recorded_shows_an_unfinished_set_and_trains_nothing(finished, tmp_path)
     ).read_text(encoding="utf-8")
 
 
+def test_what_one_seed_leaves_is_shown_and_less_is_one_clear_line(finished, tmp_path):
+    results, *_ = finished
+    shutil.copytree(results, tmp_path / "results")
+    plan = json.loads((folder(tmp_path / "results") / "plan.json").read_text(encoding="utf-8"))["runs"]
+    for later in (run for run in plan if run["seed"] > 0):
+        (folder(tmp_path / "results") / "runs" / f"{later['key']}.json").unlink()
+    code, out, _ = run(tmp_path / "results", "--recorded")
+    assert code == 0 and f"{RUNS} runs, {RUNS // 3} recorded; interim" in out
+    (folder(tmp_path / "results") / "runs" / f"{plan[0]['key']}.json").unlink()
+    code, _, err = run(tmp_path / "results", "--recorded")
+    name = folder(tmp_path / "results").name
+    assert (code, err) == (
+        1,
+        f"nbhelpers: {STUDY}: {RUNS // 3 - 1} of {RUNS} runs of {STUDY} {name} are recorded, too few to show: "
+        "it takes one seed with all its arms\n",
+    )
+
+
+COMMITTED = sorted(p.parent for p in (CHECKOUT / "results").glob("*/*/summary.json") if not re.search("demo|~", str(p)))
+
+
+@pytest.mark.skipif(
+    f"matplotlib=={matplotlib.__version__}\n" not in (CHECKOUT / "requirements.txt").read_text(encoding="utf-8"),
+    reason="pictures are the same bytes with the pinned matplotlib only",
+)
+@pytest.mark.parametrize("committed", COMMITTED[-2:], ids=lambda path: f"{path.parent.name} {path.name}")
+def test_a_committed_set_is_rendered_to_the_bytes_that_are_committed(committed, tmp_path):
+    study = committed.parent
+    ignore = shutil.ignore_patterns("demo*", "*~*", ".lock", "*.partial.ipynb", "*.failed.ipynb", "weights")
+    shutil.copytree(study, tmp_path / study.name, ignore=ignore)
+    environment = os.environ | {"NBHELPERS_RESULTS": str(tmp_path), "NBHELPERS_DATA": str(tmp_path / "no data")}
+    words = [sys.executable, "-m", "nbhelpers", "run", study.name, "--set", committed.name]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=PATIENCE)
+    assert (done.returncode, done.stderr) == (0, "")
+    made = tmp_path / study.name / committed.name
+    others = {path.name for path in committed.iterdir()} ^ {path.name for path in made.iterdir()}
+    assert others <= {".lock"}
+    changed = [path.name for path in made.iterdir() if path.is_file() and path.name != ".lock"
+               and path.read_bytes() != (committed / path.name).read_bytes()]  # fmt: skip
+    assert changed == []
+
+
 def test_what_fails_in_the_notebook_is_one_line_and_the_failed_notebook_is_kept(tmp_path):
     code, _, err = run(tmp_path, test_images_per_class=999)
     assert code in (1, 2)

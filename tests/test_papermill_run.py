@@ -99,7 +99,7 @@ def test_the_error_of_a_cell_is_passed_on_in_one_line(executed):
     executed.errors = [cell_failed()]
     with pytest.raises(RunError) as caught:
         papermill_run.run(STUDY, "demo", {})
-    assert str(caught.value) == "Sigmoid_vs_ReLU: RunError: 2 of 4 runs failed"
+    assert str(caught.value) == "Sigmoid_vs_ReLU: 2 of 4 runs failed"
     assert len(executed.calls) == 1
 
 

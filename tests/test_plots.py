@@ -220,8 +220,18 @@ def test_every_mean_has_its_interval_as_a_bar():
 
 
 def test_one_seed_is_a_mean_without_a_bar():
-    found = bars(plots.curves(runs(seeds=1), **CURVES).axes[0])
-    assert found == {"sigmoid": [(20, 20)] * 2, "relu": [(30, 30)] * 2}
+    axis = plots.curves(runs(seeds=1), **CURVES).axes[0]
+    assert [list(container.lines[0].get_ydata()) for container in axis.containers] == [[20, 20], [30, 30]]
+    assert not any(len(s) for c in axis.containers for s in c.lines[2][0].get_segments())
+
+
+def test_an_arm_that_is_partly_at_chance_has_its_seeds_and_no_mean():
+    df = runs().assign(status="done", classes=10, test_images=1000, train_loss=1.0)
+    df.loc[(df.activation == "relu") & (df.blocks == 8) & (df.seed == 0), "test_accuracy"] = 10.0
+    axis = plots.curves(df, **CURVES).axes[0]
+    means = {c.get_label(): list(c.lines[0].get_ydata()) for c in axis.containers}
+    assert np.isnan(means["relu"][1]) and means["relu"][0] == 32 and means["sigmoid"] == [22, 22]
+    assert sum(len(c.get_offsets()) for c in axis.collections if len(c.get_offsets()) == 6) == 12
 
 
 def test_every_seed_is_a_dot():
@@ -291,7 +301,7 @@ def test_even_values_stand_at_equal_distances_under_their_own_numbers():
     at = [container.lines[0].get_xdata() for container in axis.containers]
     assert np.allclose((at[0] + at[1]) / 2, [0, 1, 2]) and np.allclose(at[1] - at[0], 0.12)
     dots = [c.get_offsets()[:, 0] for c in axis.collections if len(c.get_offsets()) == 9]
-    assert [sorted(set(np.round(x, 2))) for x in dots] == [[-0.06, 0.94, 1.94], [0.06, 1.06, 2.06]]
+    assert [sorted(set(np.round(x, 2))) for x in dots] == [[-0.09, 0.91, 1.91], [0.03, 1.03, 2.03]]
 
 
 def test_published_values_move_with_the_even_ones_and_others_are_left_out():

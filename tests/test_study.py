@@ -632,8 +632,10 @@ def test_the_source_of_the_loop_is_shown(study, shown):
 def test_embedded_images_are_not_compared_with_published_numbers(study):
     demo, real = study(), study(dataset="cifar10")
     assert not demo.comparable and real.comparable
-    assert demo.note("3 of 4 inside.") == "Embedded images: a demonstration of the method, not a result."
-    assert real.note("3 of 4 inside.") == "3 of 4 inside."
+    source = "Published: Lemon-Farm/AI-Experiments, Sigmoid_vs_ReLU.ipynb."
+    said = f"Embedded images: a demonstration of the method, not a result. {source}"
+    assert demo.note("3 of 4 inside.") == said
+    assert real.note("3 of 4 inside.") == f"3 of 4 inside. {source}"
 
 
 def test_diverged_runs_are_counted(study):

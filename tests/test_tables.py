@@ -348,7 +348,7 @@ def test_differences_leave_out_what_is_equal_and_a_null_is_not_stated():
 def test_differences_of_two_other_sets_stand_under_their_names():
     one, other = {"ours": ["lr"], "epochs": 10, "lr": 0.001}, {"ours": ["epochs"], "epochs": 100, "lr": 0.01}
     assert tables.differences(one, other, names=("ran", "ran_many_epochs")).to_dict("records") == [
-        {"parameter": "epochs", "ran": "10", "ran_many_epochs": "100"},
+        {"parameter": "epochs", "ran": "10", "ran_many_epochs": "ours: 100"},
         {"parameter": "lr", "ran": "ours: 0.001", "ran_many_epochs": "0.01"},
     ]
     assert list(tables.differences(one, one, names=("a", "b")).columns) == ["parameter", "a", "b"]

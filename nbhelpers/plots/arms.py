@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from nbhelpers import stats
+from nbhelpers import contrasts, stats
 from nbhelpers.plots.style import UNITS, colour, new, title_of
 
 
@@ -24,7 +24,8 @@ def curves(
 ) -> Figure:
     """Mean of `y` over seeds against `x`, a line per `hue`: every seed a dot, the 95% interval of the mean a bar.
 
-    Published values are hollow diamonds; `chance` is drawn as a dotted line, `zero` as a thin one. even: the values
+    Where some seeds are at chance and some are not there is no mean, only the seeds. Published values are hollow
+    diamonds; `chance` is drawn as a dotted line, `zero` as a thin one. even: the values
     of `x` stand at equal distances, as for doublings.
     """
     figure, axis = new()
@@ -37,11 +38,11 @@ def curves(
     width = 0.12 * _least_gap(df[x])
     for i, arm in enumerate(arms):
         own, shade, shift = df[df[hue] == arm], colour(arm, i), (i - (len(arms) - 1) / 2) * width
-        axis.scatter(own[x] + shift, own[y], s=14, color=shade, alpha=0.45, linewidths=0)
-        groups = {position: stats.interval(group) for position, group in own.groupby(x)[y]}
+        axis.scatter(own[x] + shift - width / 4, own[y], s=14, color=shade, alpha=0.45, linewidths=0)
+        groups = {position: _mean(group, y, [x, hue]) for position, group in own.groupby(x)}
         at = np.array(list(groups)) + shift
         means = np.array([g.mean for g in groups.values()])
-        halves = np.array([g.half_width if g.n > 1 else 0 for g in groups.values()])
+        halves = np.array([g.half_width if g.n > 1 else np.nan for g in groups.values()])
         axis.errorbar(
             at, means, halves, color=shade, marker="o", markersize=5, capsize=4, linewidth=1.8, label=str(arm)
         )
@@ -69,6 +70,14 @@ def curves(
     title_of(figure, title)
     figure.legend(*axis.get_legend_handles_labels(), loc="outside right center", fontsize=9)
     return figure
+
+
+def _mean(group: pd.DataFrame, y: str, labels: list[str]) -> stats.Interval:
+    """The interval of the mean of an arm; not a number where its seeds are partly at chance."""
+    known = y == "test_accuracy" and {"status", "classes", "test_images"} <= set(group)
+    if known and isinstance(contrasts.cell(group, y, labels=labels), contrasts.Mixed):
+        return stats.Interval(np.nan, np.nan, np.nan, len(group))
+    return stats.interval(group[y])
 
 
 def _least_gap(values: pd.Series) -> float:

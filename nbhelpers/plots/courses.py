@@ -156,7 +156,8 @@ def by_layer(
     for axis in axes.flat:
         place = axis.get_subplotspec()
         axis.set_ylabel(ylabel if place.is_first_col() else "", fontsize=10)
-        axis.set_xlabel("layer, from the input" if place.is_last_row() else "", fontsize=10)
+        last = ", the last one linear" if table.columns[-1] in ("linear", "output") else ""
+        axis.set_xlabel(f"layer, from the input{last}" if place.is_last_row() else "", fontsize=10)
     figure.legend(*axes[0, -1].get_legend_handles_labels(), loc="outside right center", fontsize=9)
     title_of(figure, title)
     return figure
