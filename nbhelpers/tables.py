@@ -9,6 +9,7 @@ import pandas as pd
 from nbhelpers import contrasts, records, stats
 
 ACCURACY = "test_accuracy"
+PRINTED = 0.005  # half a unit of the last decimal of published accuracies
 
 
 def runs(planned: Sequence[tuple[str, Mapping[str, Any], int]], found: Mapping[str, dict]) -> pd.DataFrame:
@@ -109,7 +110,8 @@ def _published(
         limit = stats.chance_limit(arm["classes"].iloc[0], arm["test_images"].iloc[0])
         return found | {"published is": "at chance too" if number <= limit else "not at chance"}
     ours = stats.prediction(contrasts.values(arm, value, list(labels))["value"])
-    return found | {"published is": f"{'inside' if number in ours else 'outside'} ± {ours.half_width:.1f}"}
+    inside = abs(number - ours.mean) <= ours.half_width + PRINTED
+    return found | {"published is": f"{'inside' if inside else 'outside'} ± {ours.half_width:.1f}"}
 
 
 def _select(frame: pd.DataFrame, labels: dict) -> pd.DataFrame:
@@ -190,7 +192,9 @@ def agreement(df: pd.DataFrame, rows: Sequence[str], published: pd.DataFrame, va
             mixed += 1
         else:
             values = contrasts.values(arm, value, list(rows))["value"]
-            inside.append(stats.inside(float(theirs["value"].iloc[0]), values))
+            ours = stats.prediction(values) if len(values) > 1 else None
+            near = ours and abs(float(theirs["value"].iloc[0]) - ours.mean) <= ours.half_width + PRINTED
+            inside.append(near)
     compared = [answer for answer in inside if answer is not None]
     apart = f" {mixed} arms are partly at chance and have none." if mixed else ""
     if not compared:

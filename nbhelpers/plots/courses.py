@@ -87,7 +87,7 @@ def _line(axis, at: np.ndarray, series: pd.DataFrame, shade: str, label: str, lo
     mean, n = table.mean().to_numpy(), table.count().to_numpy()
     half = np.array([stats.t_quantile(k - 1) / np.sqrt(k) if k > 1 else np.nan for k in n]) * table.std().to_numpy()
     ends = [np.exp(v) if logarithmic else v for v in (mean, mean - half, mean + half)]
-    marker = "o" if len(at) < 3 else None  # a line of one point is none
+    marker = "o" if np.isfinite(ends[0]).sum() < 3 else None  # a line of one point is none
     axis.plot(at, ends[0], color=shade, linewidth=1.8, marker=marker, markersize=4, label=label)
     if n.max() > 1:
         axis.fill_between(at, ends[1], ends[2], color=shade, alpha=0.2, linewidth=0)
