@@ -93,7 +93,10 @@ def prepare(variant: str, shape: Shape) -> None:
     model = nb.build(shape.model, (3, shape.size, shape.size), shape.classes, seed=0)
     if variant == "matmul":
         a = torch.randn(MATMUL, MATMUL)
-        _loop = lambda epochs, steps: [a @ a for _ in range(epochs * steps)]  # noqa: E731
+
+        def _loop(epochs: int, steps: int) -> list[torch.Tensor]:
+            return [a @ a for _ in range(epochs * steps)]
+
     elif plain:
         _loop = textbook(shape, model, Pictures(pixels, labels), workers=0 if variant == "textbook" else 2)
     else:

@@ -116,7 +116,8 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safe_open(path, framework="pt") as file:
             head = json.loads((file.metadata() or {})["nbhelpers"])
-            return {name: file.get_tensor(name) for name in file.keys()}, head  # noqa: SIM118
+            names = file.keys()  # the open file is no dict: it cannot be iterated over
+            return {name: file.get_tensor(name) for name in names}, head
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{path}: is damaged, or no checkpoint of nbhelpers ({reason})") from None

@@ -78,10 +78,13 @@ def prediction(values, minus=None, alpha: float = 0.05) -> Interval:
     return _around(mean, t_quantile(float(df), alpha) * math.sqrt(sum(variances)), n)
 
 
-def inside(published: float, values, minus=None, alpha: float = 0.05) -> bool | None:
-    """Whether a published value lies where one more of our draws would; None for fewer than two values."""
+def inside(published: float, values, minus=None, alpha: float = 0.05, rounding: float = 0.0) -> bool | None:
+    """Whether a published value lies where one more of our draws would; None for fewer than two values.
+
+    rounding: how far the published value may be from what was printed.
+    """
     ours = prediction(values, minus, alpha)
-    return None if math.isnan(ours.low) else published in ours
+    return None if math.isnan(ours.low) else abs(published - ours.mean) <= ours.half_width + rounding
 
 
 def many_to_one(values, reference: int = 0, alpha: float = 0.05) -> list[Interval]:

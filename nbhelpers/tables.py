@@ -109,9 +109,9 @@ def _published(
     if isinstance(contrasts.cell(arm, value, labels=list(labels)), contrasts.Mixed):
         limit = stats.chance_limit(arm["classes"].iloc[0], arm["test_images"].iloc[0])
         return found | {"published is": "at chance too" if number <= limit else "not at chance"}
-    ours = stats.prediction(contrasts.values(arm, value, list(labels))["value"])
-    inside = abs(number - ours.mean) <= ours.half_width + PRINTED
-    return found | {"published is": f"{'inside' if inside else 'outside'} ± {ours.half_width:.1f}"}
+    values = contrasts.values(arm, value, list(labels))["value"]
+    where = "inside" if stats.inside(number, values, rounding=PRINTED) else "outside"
+    return found | {"published is": f"{where} ± {stats.prediction(values).half_width:.1f}"}
 
 
 def _select(frame: pd.DataFrame, labels: dict) -> pd.DataFrame:
@@ -192,9 +192,7 @@ def agreement(df: pd.DataFrame, rows: Sequence[str], published: pd.DataFrame, va
             mixed += 1
         else:
             values = contrasts.values(arm, value, list(rows))["value"]
-            ours = stats.prediction(values) if len(values) > 1 else None
-            near = ours and abs(float(theirs["value"].iloc[0]) - ours.mean) <= ours.half_width + PRINTED
-            inside.append(near)
+            inside.append(stats.inside(float(theirs["value"].iloc[0]), values, rounding=PRINTED))
     compared = [answer for answer in inside if answer is not None]
     apart = f" {mixed} arms are partly at chance and have none." if mixed else ""
     if not compared:

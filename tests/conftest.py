@@ -23,7 +23,7 @@ def _one_thread_and_own_data(tmp_path_factory):
 
 def pytest_runtest_setup(item):
     if item.get_closest_marker("gpu") and not torch.cuda.is_available():
-        pytest.skip("needs a CUDA device")
+        pytest.skip("needs a CUDA device")  # the marker says that a test is of code for a GPU, which many lack
 
 
 @pytest.fixture(scope="session")

@@ -533,5 +533,5 @@ def test_real_data_have_the_published_fingerprint(name, fingerprint, monkeypatch
     monkeypatch.undo()
     monkeypatch.setenv("NBHELPERS_DATA", REAL)
     if not data.available(name):
-        pytest.skip(f"{REAL} has no {name}")
+        pytest.skip(f"{REAL} has no {name}")  # each real set is optional, and a test never downloads one
     assert data.load(name, download=False).fingerprint == fingerprint
