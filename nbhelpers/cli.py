@@ -10,7 +10,7 @@ import sys
 import threading
 from typing import Any
 
-from nbhelpers import __version__
+from nbhelpers import __version__, cli_models
 from nbhelpers.errors import InputError, OneLine
 
 
@@ -63,6 +63,8 @@ def _parser() -> argparse.ArgumentParser:
     data = commands.add_parser("data", help="fetch and prepare data sets ahead of time")
     data.add_argument("name", nargs="+", help="names of data sets, or folder:PATH")
     data.set_defaults(command=_data)
+
+    cli_models.add(commands, _param)
     return parser
 
 

@@ -8,6 +8,8 @@ import torch
 
 from nbhelpers.errors import InputError
 
+COMPILED = ("no", "default", "cuda-graphs")  # how a net is prepared for training: execution only, in no key
+
 
 class DeviceError(InputError):
     """A device or precision that this machine does not have."""
@@ -52,6 +54,20 @@ def check_precision(precision: str, device: torch.device) -> None:
         raise DeviceError(f"precision: {precision!r}: a CPU has fp32 and bf16; {precision} needs a GPU")
     if precision in ("tf32", "bf16") and device.type == "cuda" and torch.cuda.get_device_capability(device)[0] < 8:
         raise DeviceError(f"precision: {precision!r}: {describe(device)} has fp32 and fp16")
+
+
+def compiled(model: torch.nn.Module, how: str, device: torch.device) -> torch.nn.Module:
+    """`model` as training calls it: as it is, through torch.compile, or through it with its steps as CUDA graphs.
+
+    Raises DeviceError for a name that is not in COMPILED, and for CUDA graphs without a GPU.
+    """
+    if how not in COMPILED:
+        raise DeviceError(f"compiled: {how!r}: must be {', '.join(COMPILED[:-1])} or {COMPILED[-1]}")
+    if how == "cuda-graphs" and device.type != "cuda":
+        raise DeviceError("compiled: 'cuda-graphs': needs a GPU; use no or default")
+    if how == "no":
+        return model
+    return torch.compile(model, mode="reduce-overhead" if how == "cuda-graphs" else None)
 
 
 def set_arithmetic(precision: str, threads: int | None) -> None:

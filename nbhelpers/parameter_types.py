@@ -5,17 +5,29 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, FiniteFloat
 
 from nbhelpers.models.layers import Activation, Norm
+from nbhelpers.models.resnet import NAMED
 from nbhelpers.run import Data, Recipe
 from nbhelpers.spec import Count, Positive
 
 Whole = Annotated[int, Field(ge=0)]
 Batch = Annotated[int, Field(ge=2)]  # BatchNorm has nothing to normalise one image with
+COMPARISONS = (  # of ResNet_CIFAR10: what a net is trained without, or with
+    "shortcuts", "dropout", "weight decay", "crop and flip", "cosine", "steps", "custom widths", "epochs",
+    "described recipe", "SAM", "squeeze-excitation", "AutoAugment", "RICAP", "distillation", "compound scaling",
+)  # fmt: skip
 TYPES: dict[str, Any] = {
     **{name: Annotated[field.annotation, *field.metadata, None] for name, field in Recipe.model_fields.items()},
     "parameter_set": str,
     "dataset": Annotated[str, Field(min_length=1), AfterValidator(lambda name: _known_dataset(name))],
     "images_per_class": Count,
     "test_images_per_class": Count,
+    "validation_images_per_class": Whole,
+    "augment": Data.model_fields["augment"].annotation,
+    "nets": Annotated[list[tuple[Literal[tuple(NAMED)], Count]], Field(min_length=1)],
+    "compared_net": Literal[tuple(NAMED)],
+    "compared_epochs": Count,
+    "comparisons": list[Literal[COMPARISONS]],
+    "other_datasets": Annotated[list[str], AfterValidator(lambda names: [_known_dataset(name) for name in names])],
     "shared_subset": bool,
     "classes": Annotated[int, Field(ge=2)],
     "size": Count,
@@ -24,6 +36,7 @@ TYPES: dict[str, Any] = {
     "blocks": Annotated[list[Count], Field(min_length=2), AfterValidator(lambda values: _rising(values))],
     "rescaled_blocks": Annotated[list[Count], Field(min_length=1), AfterValidator(lambda values: _rising(values))],
     "width": Count,
+    "share_of_width": Annotated[float, Field(gt=0, le=1)],
     "kernel": Count,
     "activation": Activation,
     "activations": Annotated[list[Activation], Field(min_length=1)],
@@ -60,6 +73,8 @@ TYPES: dict[str, Any] = {
     "results": str,
     "train": bool,
     "weights": bool,
+    "compiled": Literal["no", "default", "cuda-graphs"],
+    "processes": Count,
 }
 
 

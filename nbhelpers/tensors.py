@@ -52,15 +52,30 @@ def load(spec: Data, seed: int) -> tuple[Images, Images, datasets.Dataset]:
         "train": (whole.train_images, whole.train_labels),
         "test": (whole.test_images, whole.test_labels),
     }
-    spare = spec.test_per_class if spec.test_from == "train" else 0
+    spare = _spare(spec)
     train = subset(whole.train_labels, classes, spec.per_class, "train", subset_seed, spare)
-    if spare:
+    if spec.test_from == "train":
         test = held_out(whole.train_labels, classes, spare, subset_seed)
     else:
         test = subset(whole.test_labels, classes, spec.test_per_class, "test", 0)
     made = [_images(*splits[n], at, classes, spec) for n, at in (("train", train), (spec.test_from, test))]
     train, test = made
     return replace(train, augment=spec.augment, mean=spec.mean, std=spec.std), test, whole
+
+
+def validation(spec: Data, seed: int) -> Images | None:
+    """The validation images of `spec`, for a run with `seed`; None where it holds out none."""
+    if spec.validation_per_class is None:
+        return None
+    whole = datasets.load(spec.name, size=spec.size, classes=spec.classes)
+    classes, subset_seed = len(whole.class_names), seed if spec.subset_seed is None else spec.subset_seed
+    index = held_out(whole.train_labels, classes, spec.validation_per_class, subset_seed)
+    return _images(whole.train_images, whole.train_labels, index, classes, spec)
+
+
+def _spare(spec: Data) -> int:
+    """How many training images of each class are held out."""
+    return (spec.test_per_class if spec.test_from == "train" else spec.validation_per_class) or 0
 
 
 def subset(
