@@ -29,12 +29,14 @@ _HOME = {
     "difference": "contrasts",
     "paired": "contrasts",
     "each": "contrasts",
+    "joined": "contrasts",
     "slope": "contrasts",
     "spread": "contrasts",
     "chance": "contrasts",
     "values": "contrasts",
+    "undominated": "fronts",
 }
-_MODULES = {"claims", "data", "plots", "probes", "stats", "tables", "tensors", "train"}
+_MODULES = {"claims", "data", "measured", "plots", "probes", "stats", "tables", "tensors", "train"}
 
 
 def __getattr__(name: str):

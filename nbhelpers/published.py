@@ -106,6 +106,27 @@ def _curve(column: str, unit: str) -> Callable[[], Iterator[Row]]:
     return rows
 
 
+def _resnet_rows() -> Iterator[Row]:
+    curve = {row["epoch"]: row["test_acc_pct"] for row in table("resnet_cifar10", "resnet50_final_curve")}
+    for row in table("resnet_cifar10", "description_results"):
+        labels = {"net": _net(row["model"]), "epochs": row["epochs"], "parameters": row["parameters"]}
+        labels |= {"custom": row["custom_test_acc_pct"], "log": curve.get(row["epochs"]) == row["test_acc_pct"]}
+        yield labels | {"value": row["test_acc_pct"], "n": 1}
+
+
+def _net(model: str) -> str:
+    return model.lower().replace("-", "")
+
+
+def _resnet_curve(column: str, unit: str) -> Callable[[], Iterator[Row]]:
+    def rows() -> Iterator[Row]:
+        for row in table("resnet_cifar10", "resnet50_final_curve"):
+            labels = {"net": "resnet50", "epochs": 300, "epoch": row["epoch"]}
+            yield labels | {"value": row[column], "unit": unit, "n": 1}
+
+    return rows
+
+
 SERIES: dict[str, tuple[str, dict[str, Callable[[], Iterator[Row]]]]] = {
     "Sigmoid_vs_ReLU": (
         "sigmoid_vs_relu",
@@ -135,6 +156,15 @@ SERIES: dict[str, tuple[str, dict[str, Callable[[], Iterator[Row]]]]] = {
             "train_loss": _curve("mean_train_loss", "nats"),
             "train_accuracy": _curve("train_acc_pct", "%"),
             "test_accuracy": _curve("val_acc_pct", "%"),
+        },
+    ),
+    "ResNet_CIFAR10": (
+        "resnet_cifar10",
+        {
+            "accuracy": _resnet_rows,
+            "train_loss": _resnet_curve("train_loss", "nats"),
+            "train_accuracy": _resnet_curve("train_acc_pct", "%"),
+            "test_accuracy": _resnet_curve("test_acc_pct", "%"),
         },
     ),
 }

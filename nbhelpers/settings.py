@@ -35,5 +35,6 @@ def data(values: Mapping[str, Any]) -> Data:
 
 
 def recipe(values: Mapping[str, Any]) -> Recipe:
-    """The Recipe whose fields are the parameters of the same names."""
-    return Recipe(**{name: values[name] for name in Recipe.model_fields if name in values})
+    """The Recipe whose fields are the parameters of the same names; a `stop_after` of 0 is none."""
+    given = {name: values[name] for name in Recipe.model_fields if name in values}
+    return Recipe(**given | {"stop_after": given.get("stop_after") or None})

@@ -82,10 +82,19 @@ class Study:
     # ------------------------------------------------------------------ runs
 
     def runs(
-        self, seeds: Sequence[int], model: Model, data: Data, recipe: Recipe, probes: Sequence[str] = (), **labels: Any
+        self,
+        seeds: Sequence[int],
+        model: Model,
+        data: Data,
+        recipe: Recipe,
+        probes: Sequence[str] = (),
+        teachers: Sequence[Run] = (),
+        **labels: Any,
     ) -> list[Run]:
-        """The runs of one arm, one for each seed."""
-        return [Run(data=data, model=model, recipe=recipe, seed=s, probes=probes, labels=labels) for s in seeds]
+        """The runs of one arm, one for each seed. teachers: runs of these seeds, whose nets are distilled into them."""
+        taught = {run.seed: run for run in teachers}
+        common = {"data": data, "model": model, "recipe": recipe, "probes": probes, "labels": labels}
+        return [Run(seed=seed, teacher=taught.get(seed), **common) for seed in seeds]
 
     def sweep(self, runs: Sequence[Run]) -> pd.DataFrame:
         """Carry out the runs that have no record yet, and return all that are recorded, a row per run.

