@@ -20,7 +20,7 @@ SHAPE = (3, 8, 8)
 RECIPE = Recipe(lr=0.1, epochs=1, batch_size=16)
 SCALED = MLP(hidden=(4,), activation={"name": "relu", "slope": 2})
 ALL = tuple(probes.registry._PROBES)
-OF_ALL_NETS = tuple(name for name in ALL if name != "equal_gain@1")
+OF_ALL_NETS = tuple(name for name in ALL if name != "equal_gain@2")
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_a_probe_runs_only_at_its_moments(random_images):
     both = {"gradient_norms@1", "activation_slopes@1", "input_zeros@1", "input_means@1", "input_skews@1"}
     by_epoch = {"gradient_norms_by_epoch@1", "dead_units_by_epoch@1"}
     assert moments == {
-        "initial": both | by_epoch | {"batch_statistics@1", "sharpness@1", "equal_gain@1"},
+        "initial": both | by_epoch | {"batch_statistics@1", "sharpness@1", "equal_gain@2"},
         "epoch": by_epoch,
         "final": both | {"recalibrated_batchnorm@2", "batch_mode_accuracy@1", "shifted_accuracy@1"},
     }

@@ -115,10 +115,12 @@ def sharpness(model: nn.Module, train: Images, test: Images, recipe: Recipe) -> 
     return {"sharpness": found if found >= 0 else largest(-found)}
 
 
-@probe("equal_gain@1", at=("initial",))
+@probe("equal_gain@2", at=("initial",))
 def equal_gain(model: nn.Module, train: Images, test: Images, recipe: Recipe) -> dict[str, float]:
     """How far plain-ReLU twins of a scaled MLP come from it over 200 float64 steps with the recipe's learning rate.
 
-    The largest relative difference of their losses, for three choices of step sizes: `gain.compare`.
+    The largest relative difference of their losses, for three choices of step sizes (`gain.compare`), and how long
+    the right one follows (`gain.followed`), which version 1 did not measure.
     """
-    return gain.compare(model, first_images(train, 2000), recipe.lr)
+    part = first_images(train, 2000)
+    return gain.compare(model, part, recipe.lr) | gain.followed(model, part, recipe.lr)
