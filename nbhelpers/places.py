@@ -33,6 +33,12 @@ def notebooks() -> Path:
     return (here or PACKAGE) / "notebooks"
 
 
+def benchmarks() -> Path:
+    """The folder of the recorded benchmarks: the project's, else those that are installed with the package."""
+    here = root()
+    return (here if here and (here / "benchmarks").is_dir() else PACKAGE) / "benchmarks"
+
+
 def results(given: str = "") -> Path:
     """The results folder: as given, else NBHELPERS_RESULTS, else `results` of the project or of the working folder."""
     chosen = given or os.environ.get("NBHELPERS_RESULTS", "")

@@ -226,7 +226,7 @@ class Study:
         notes = [agreement] if self.comparable else ["Embedded images: a demonstration of the method, not a result."]
         if self.name in published.SERIES:
             origin = published.origin(self.name)
-            notes.append(f"Published: {origin['repository']}, {', '.join(origin.get('files') or [origin['file']])}.")
+            notes.append(f"Published: {origin['repository']}, {', '.join(published.places_of(origin))}.")
         if absent := len({run.key for run in self._runs}) - len(self._records):
             notes.append(f"Interim: {absent} planned runs are not recorded yet.")
         if diverged := sum(record["status"] == "diverged" for record in self._records.values()):

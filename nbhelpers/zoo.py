@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from nbhelpers import places
 from nbhelpers.errors import InputError
+from nbhelpers.models.families import KIN
 from nbhelpers.spec import suggestion
 
 GRID = 10.0  # properties are those on [-GRID, GRID], and far outside of it
@@ -57,6 +60,11 @@ ZOO = {
                    "ℝ", "arXiv:1512.07030", 2015),
     )
 }  # fmt: skip
+
+
+def title_of(spec: str | dict[str, Any]) -> str:
+    """The title of a checked `models.layers.Activation`; its text where arguments or the name are not the zoo's."""
+    return next((one.title for one in ZOO.values() if one.name == spec), str(spec))
 
 
 def activation(title: str) -> Activation:
@@ -154,3 +162,62 @@ def _number(value: float) -> str:
     if math.isinf(value):
         return "−∞" if value < 0 else "∞"
     return f"{value:.3f}".replace("-0.000", "0.000")
+
+
+# What the code of the survey (github.com/shivram1987/ActivationFunctions: CIFAR10/models at 5fb8b7d, Activations.py at
+# ba8bd71) computes where it is not the activation that its tables name. An argument of the constructor is mistaken.
+AS_CODED = (
+    ("PDELU", "all", "ReLU", "the negative part is cut off in place, before the branch for it reads its input"),
+    ("LReLU", "GoogLeNet", "x itself", "nn.LeakyReLU(True): a slope of 1 on both sides"),
+    ("LReLU", "VGG16", "a slope of 64 to 512 on the left", "nn.LeakyReLU(channels)"),
+    ("ELU", "VGG16", "α = 64 to 512", "nn.ELU(channels)"),
+    ("CELU", "VGG16", "α = 64 to 512", "nn.CELU(channels)"),
+    ("Softplus", "VGG16", "nearly ReLU: β = 64 to 512", "nn.Softplus(channels)"),
+    ("Swish", "all", "x sigmoid(βx), β learnable from 1/4", "the paper starts at 1"),
+    ("SRS", "SENet18", "learnable from α = β = 10", "the paper starts at 5 and 3"),
+    ("ABReLU", "all", "the mean of a whole batch", "the paper takes that of an image"),
+)
+
+
+def as_coded():
+    """A row per deviation of the survey's code from the activation that its tables name."""
+    import pandas as pd
+
+    return pd.DataFrame(AS_CODED, columns=["activation", "family", "what ran", "why"])
+
+
+@lru_cache(maxsize=1)
+def benchmark() -> dict[str, Any]:
+    """The recorded ``benchmarks/activations.json``: machine, rounds, ReLU's milliseconds, ratios to ReLU."""
+    return json.loads((places.benchmarks() / "activations.json").read_text(encoding="utf-8"))
+
+
+def costs():
+    """The recorded costs: a row per activation and round, with the ratios to ReLU of "forward", "backward" and of a
+    training "step", the mean over the reduced families."""
+    import pandas as pd
+
+    ratios = benchmark()["ratios"]
+    rows = []
+    for title in ratios["forward"]:
+        for number in range(benchmark()["rounds"]):
+            row = {"activation": title, "round": number} | {
+                q: ratios[q][title][number] for q in ("forward", "backward")
+            }
+            rows.append(row | {"step": sum(ratios[name][title][number] for name in KIN) / len(KIN)})
+    return pd.DataFrame(rows)
+
+
+def cost_of_a_step(titles: Sequence[str]):
+    """The "step" of `costs` as a contrast whose rounds stand in the place of seeds: see `contrasts`."""
+    found = costs()
+    frame = found[found["activation"].isin(list(titles))].reset_index(drop=True)
+    frame = frame.rename(columns={"round": "seed", "step": "value"})[["activation", "seed", "value"]]
+    frame = frame.assign(images=None, at_chance="0")
+    frame.attrs = {"labels": ["activation"], "unit": "×"}
+    return frame
+
+
+def newer(than: str = "GELU") -> list[str]:
+    """The titles of that activation and of those first published after its year."""
+    return [one.title for one in ZOO.values() if one.title == than or one.year > activation(than).year]

@@ -152,7 +152,10 @@ def test_the_slope_of_a_kinked_activation_goes_by_the_share_of_positive_inputs(
 
 @pytest.mark.parametrize(("activation", "share"), [("relu", 37.5), ("gelu", 37.5), ("elliott", 37.5), ("abrelu", 25)])
 def test_constant_units_are_those_that_say_the_same_about_every_image(random_images, activation, share):
-    net, train = build(ConvNet(channels=[8, 4], activation=activation, norm="none"), SHAPE, 3, seed=1), random_images(40)
+    net, train = (
+        build(ConvNet(channels=[8, 4], activation=activation, norm="none"), SHAPE, 3, seed=1),
+        random_images(40),
+    )
     with torch.no_grad():
         net.block1.conv.bias[:2] = -1e4  # far below, where these are flat
         net.block1.conv.weight[2] = 0  # constant before the activation too, but for the mean that ABReLU takes off

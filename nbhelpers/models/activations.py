@@ -66,18 +66,18 @@ class LiSHT(nn.Module):
 class SRS(_Learnable):
     """f(x) = x / (x / alpha + exp(-x / beta)), soft-root-sign: alpha learnable from 5, beta from 3.
 
-    Range [-beta / (e - beta / alpha), alpha), the lower end at x = -beta. Zhou et al., arXiv:2003.00547. Below 0 both
-    parts of the fraction are multiplied by exp(x / beta), so that nothing overflows. The paper wants both numbers
-    positive: their magnitudes are used.
+    Range [-beta / (e - beta / alpha), alpha), the lower end at x = -beta. Zhou et al., arXiv:2003.00547. The paper
+    wants both numbers positive: their magnitudes are used. The exponent is capped where f is 0 to single precision, so
+    that nothing overflows.
     """
+
+    CAP = 40.0
 
     def __init__(self, alpha: float, beta: float):
         super().__init__(alpha=alpha, beta=beta)
 
     def forward(self, x: Tensor) -> Tensor:
-        decay = torch.exp(-x.abs() / self.beta.abs())
-        top = torch.where(x < 0, x * decay, x)
-        return top / (torch.where(x < 0, 1.0, decay) + top / self.alpha.abs())
+        return x / (x / self.alpha.abs() + torch.exp((-x / self.beta.abs()).clamp(max=self.CAP)))
 
 
 class PAU(nn.Module):

@@ -23,7 +23,7 @@ def exchange(net: nn.Module, make: Callable[[], nn.Module], kind: type[nn.Module
 
 
 class Unit(nn.Sequential):
-    """GoogLeNet's convolution, BatchNorm and rectifier, all modules: torchvision's own calls a function for the last."""
+    """GoogLeNet's convolution, BatchNorm and rectifier, all modules: torchvision's own calls a function at last."""
 
     def __init__(self, width_in: int, width: int, **options: Any):
         conv = nn.Conv2d(width_in, width, bias=False, **options)
