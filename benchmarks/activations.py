@@ -3,20 +3,24 @@
 forward, backward   the activation alone on a tensor of 64 images, 64 channels, 16x16 pixels, channels last
 a family's name     a whole training step of that reduced net: forward, backward and Adam, on one fixed batch
 
-A round times all activations one after the other, and a ratio is that of an activation's time to ReLU's of the same
-round, so that a slow minute of the machine hits both. Times are CPU times: other processes add little to them. All are
-as `nbhelpers` runs them, in torch's eager mode: an activation of several operations pays for each. Results go to
-activations.json, with every round, and to activations.md, as medians with quartiles.
+Each activation has a process of its own, set up as for a run: what has run before in a process can make a function of
+torch many times as fast (`device.set_arithmetic` says which). A round times all activations one after the other,
+never two at once, and a ratio is that of an activation's time to ReLU's of the same round, so that a slow minute of
+the machine hits both. Times are CPU times: other processes add little to them. All are as `nbhelpers` runs them, in torch's eager
+mode: an activation of several operations pays for each. Results go to activations.json, with every round, and to
+activations.md, as medians with quartiles.
 """
 
 import argparse
 import json
+import multiprocessing
 import os
 import platform
 import statistics
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,8 +29,8 @@ import torch
 from torch.nn import functional as F
 
 import nbhelpers as nb
-from nbhelpers import train, zoo
-from nbhelpers.device import describe
+from nbhelpers import perform, train, zoo
+from nbhelpers.device import describe, set_arithmetic
 from nbhelpers.models import layers
 from nbhelpers.models.families import KIN, family
 
@@ -34,7 +38,7 @@ BATCH, CHANNELS, SIDE = 64, 64, 16
 ALONE = ("forward", "backward")
 
 
-def alone(title: str) -> Callable[[], dict[str, float]]:
+def alone(title: str) -> "Once":
     """Seconds of forward and of backward."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(BATCH, CHANNELS, SIDE, SIDE, generator=generator).to(memory_format=torch.channels_last)
@@ -51,7 +55,7 @@ def alone(title: str) -> Callable[[], dict[str, float]]:
     return once
 
 
-def step(name: str, title: str) -> Callable[[], dict[str, float]]:
+def step(name: str, title: str) -> "Once":
     """Seconds of a training step."""
     recipe = nb.Recipe(optimizer="adam", lr=0.001, epochs=1, batch_size=BATCH)
     model = nb.build(family(name, zoo.ZOO[title].name), (3, 32, 32), 10, seed=0)
@@ -70,17 +74,45 @@ def step(name: str, title: str) -> Callable[[], dict[str, float]]:
     return once
 
 
-def measure(what: str, rounds: int, repeats: int) -> dict[str, dict[str, list[float]]]:
-    """Quantity -> title -> seconds in each round, the median of `repeats` in a row."""
-    made = {title: alone(title) if what == "alone" else step(what, title) for title in zoo.ZOO}
+Once = Callable[[], dict[str, float]]
+_made: dict[str, Once] = {}  # in the process of an activation
+
+
+def prepare(title: str) -> None:
+    """Make what is timed, in the process of an activation."""
+    set_arithmetic("fp32", threads=1)
+    _made.update({"alone": alone(title)} | {name: step(name, title) for name in KIN})
+
+
+def follow_parent() -> None:
+    perform.follow_parent()
+
+
+def times(what: str, repeats: int) -> dict[str, float]:
+    """Quantity -> seconds, the median of `repeats` in a row."""
+    found = [_made[what]() for _ in range(repeats)]
+    return {quantity: statistics.median(one[quantity] for one in found) for quantity in found[0]}
+
+
+def measure(rounds: int, repeats: int) -> dict[str, dict[str, list[float]]]:
+    """Quantity -> title -> seconds in each round; the first, which warms up, is left out."""
+    spawn = multiprocessing.get_context("spawn")
+    workers = {title: ProcessPoolExecutor(1, spawn, follow_parent) for title in zoo.ZOO}
     found: dict[str, dict[str, list[float]]] = {}
-    for number in range(rounds + 1):
-        for title, once in made.items():
-            times = [once() for _ in range(repeats)]
-            for quantity in times[0] if number else ():  # the first round warms up
-                seconds = statistics.median(t[quantity] for t in times)
-                found.setdefault(quantity, {}).setdefault(title, []).append(seconds)
-        print(f"{what}: round {number} of {rounds}", file=sys.stderr, flush=True)
+    try:
+        for title, worker in workers.items():
+            worker.submit(prepare, title).result()
+        for what in ("alone", *KIN):
+            for number in range(rounds + 1):
+                for title, worker in workers.items():
+                    for quantity, seconds in worker.submit(times, what, repeats).result().items() if number else ():
+                        found.setdefault(quantity, {}).setdefault(title, []).append(seconds)
+                    if not number:
+                        worker.submit(times, what, repeats).result()
+                print(f"{what}: round {number} of {rounds}", file=sys.stderr, flush=True)
+    finally:
+        for worker in workers.values():
+            worker.shutdown(cancel_futures=True)
     return found
 
 
@@ -130,10 +162,7 @@ def main() -> None:
     if args.rounds < 3 or args.repeats < 1:
         parser.error("--rounds: at least 3; --repeats: at least 1")
     torch.set_num_threads(1)
-    seconds: dict[str, dict[str, list[float]]] = {}
-    for what in ("alone", *KIN):
-        seconds |= measure(what, args.rounds, args.repeats)
-    found = summary(seconds, args.rounds)
+    found = summary(measure(args.rounds, args.repeats), args.rounds)
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "activations.json").write_text(json.dumps(found, indent=1) + "\n")
     (args.out / "activations.md").write_text(table(found))

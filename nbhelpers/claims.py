@@ -27,10 +27,11 @@ def claim(
 ) -> Verdict:
     """The verdict on a claim: a contrast, or each of several parts, lies `above`, `below` or `inside` (low, high).
 
-    Of a `pooled.Extreme` the largest or least difference of many arms does. A contrast of yes and no (`chance`) takes no region: it claims yes in most seeds. A verdict takes the `planned`
-    seeds (a number, or one for each part's label) and at least 3. `looks` is 2 where seeds were added after
-    looking: it divides alpha. ValueError for a region that is missing, doubled, empty or not for this contrast, for
-    no values, values that are not finite, or several values of one seed.
+    Of a `pooled.Extreme` the largest or least difference of many arms does. A contrast of yes and no (`chance`) takes
+    no region: it claims yes in most seeds. A verdict takes the `planned` seeds (a number, or one for each part's label)
+    and at least 3. `looks` is 2 where seeds were added after looking: it divides alpha. ValueError for a region that is
+    missing, doubled, empty or not for this contrast, for no values, values that are not finite, or several values of
+    one seed.
     """
     if isinstance(parts, pooled.Extreme):
         return pooled.claim(text, parts, _region(above, below, inside), planned, _level(alpha, looks))

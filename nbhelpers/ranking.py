@@ -35,7 +35,10 @@ def agreement(df: pd.DataFrame, published: pd.DataFrame, by: str, column: str, k
                 "rank correlation, mean": f"{ours.mean:.2f}",
                 "of the means": f"{spearman(table.loc[common].mean(axis=1), theirs[common]):.2f}",
             }
-            row |= {"95% interval": f"{ours.low:.2f} to {ours.high:.2f}" if ours.n > 1 else "", "n": ours.n}
+            row |= {
+                "95% interval": f"{max(-1, ours.low):.2f} to {min(1, ours.high):.2f}" if ours.n > 1 else "",
+                "n": ours.n,
+            }
         rows.append(row)
     return pd.DataFrame(rows)
 

@@ -192,8 +192,9 @@ class Study:
             *(parameters.read(folder / f"{name}.yaml") for name in (one, other)), names=(one, other)
         )
 
-    def table(self, frame: pd.DataFrame, note: str = "") -> None:
-        """Show a table, with a line below it; of an empty one the line alone."""
+    def table(self, frame: pd.DataFrame | list[dict[str, Any]], note: str = "") -> None:
+        """Show a table, or rows as one, with a line below it; of an empty one the line alone."""
+        frame = pd.DataFrame(frame) if isinstance(frame, list) else frame
         if not frame.empty:
             display(_Table(frame))
         if note:

@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from nbhelpers import zoo
+from nbhelpers import claims, contrasts, zoo
 from nbhelpers.errors import InputError
+from nbhelpers.models import layers
 
 # title: lowest, highest, monotone, smooth, zero-centred, slope at 0, as the formulas give them
 KNOWN = {
@@ -70,3 +71,48 @@ def test_an_unknown_title_lists_the_known_ones():
     with pytest.raises(InputError) as caught:
         zoo.activation("zzz")
     assert str(caught.value).startswith("activations: 'zzz' is unknown (known: Sigmoid, Tanh, ")
+
+
+def test_the_recorded_costs_are_ratios_to_relu_of_the_same_round():
+    found, costs = zoo.benchmark(), zoo.costs()
+    assert set(found["machine"]) >= {"processor", "threads", "torch", "date"} and found["machine"]["threads"] == 1
+    assert len(costs) == len(zoo.ZOO) * found["rounds"] and set(costs["activation"]) == set(zoo.ZOO)
+    relu = costs[costs.activation == "ReLU"]
+    assert (relu[["forward", "backward", "step"]] == 1).all(axis=None)
+    row = costs[(costs.activation == "PAU") & (costs["round"] == 2)].iloc[0]
+    steps = [found["ratios"][name]["PAU"][2] for name in ("depthwise", "inception", "dense")]
+    assert row["forward"] == found["ratios"]["forward"]["PAU"][2] and row["step"] == pytest.approx(sum(steps) / 3)
+
+
+def test_costs_of_a_step_can_be_judged_over_the_rounds():
+    frame = zoo.cost_of_a_step(["PAU", "Mish"])
+    assert set(frame["activation"]) == {"PAU", "Mish"}
+    verdict = claims.claim("t", contrasts.each(frame, "activation"), planned=zoo.benchmark()["rounds"], above=1)
+    assert verdict.verdict == "holds" and verdict.n == zoo.benchmark()["rounds"] and verdict.unit == "×"
+
+
+def test_the_newer_ones_are_gelu_and_what_was_published_after_its_year():
+    assert set(zoo.newer()) == {"GELU", "SELU", "CELU", "Swish", "ABReLU", "LiSHT", "SRS", "Mish", "PAU", "PDELU"}
+
+
+def test_the_title_of_a_parameter_is_that_of_the_zoo_or_its_own_text():
+    assert zoo.title_of("leaky_relu") == "LReLU"
+    assert zoo.title_of("silu") == "silu"
+    assert zoo.title_of({"name": "elu", "alpha": 2.0}) == "{'name': 'elu', 'alpha': 2.0}"
+
+
+@pytest.mark.parametrize(
+    ("activation", "family", "spec", "same"),
+    [
+        ("LReLU", "GoogLeNet", {"name": "leaky_relu", "negative_slope": 1.0}, lambda x: x),
+        ("PDELU", "all", "relu", lambda x: np.maximum(x, 0)),
+    ],
+)
+def test_what_ran_in_the_survey_is_what_the_table_says(activation, family, spec, same):
+    """The two that are functions of the zoo under another name."""
+    import torch
+
+    row = zoo.as_coded().set_index(["activation", "family"]).loc[(activation, family)]
+    assert row["what ran"] in ("x itself", "ReLU")
+    x = np.linspace(-3, 3, 13)
+    assert layers.activation(spec, inplace=False)(torch.from_numpy(x)).numpy() == pytest.approx(same(x))

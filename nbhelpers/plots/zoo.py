@@ -70,6 +70,7 @@ def differences(
         axis.set_xscale("symlog", linthresh=linear, linscale=1.5)
         axis.xaxis.set_major_formatter("{x:g}")
         axis.xaxis.set_major_locator(_Ticks(linear))
+        axis.tick_params(axis="x", labelsize=8)
         axis.set_xlabel(xlabel, fontsize=10)
     axes[0, 0].set_yticks(range(len(arms)), arms)
     axes[0, 0].set_ylim(len(arms) - 0.5, -0.5)
