@@ -6,9 +6,9 @@ a family's name     a whole training step of that reduced net: forward, backward
 Each activation has a process of its own, set up as for a run: what has run before in a process can make a function of
 torch many times as fast (`device.set_arithmetic` says which). A round times all activations one after the other,
 never two at once, and a ratio is that of an activation's time to ReLU's of the same round, so that a slow minute of
-the machine hits both. Times are CPU times: other processes add little to them. All are as `nbhelpers` runs them, in torch's eager
-mode: an activation of several operations pays for each. Results go to activations.json, with every round, and to
-activations.md, as medians with quartiles.
+the machine hits both. Times are CPU times: other processes add little to them. All are as `nbhelpers` runs them, in
+torch's eager mode: an activation of several operations pays for each. Results go to activations.json, with every
+round, and to activations.md, as medians with quartiles.
 """
 
 import argparse

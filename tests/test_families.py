@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from nbhelpers import zoo
+from nbhelpers import parameters, zoo
 from nbhelpers.errors import InputError
 from nbhelpers.estimate import layer_rows
 from nbhelpers.models import BlockNet, LibraryNet
@@ -155,13 +155,28 @@ def test_a_run_of_a_family_comes_back_from_its_record(name):
     assert Run(**run.canonical()) == run
 
 
-def test_keys_of_the_new_nets_are_frozen():
-    keys = {}
-    for name in FAMILIES:
-        recipe = Recipe(lr=0.1, epochs=1, batch_size=8)
-        run = Run(data=Data(name="shapes"), model=family(name, "pau"), recipe=recipe, seed=0)
-        keys[name] = run.key[:8]
-    assert keys == KEYS
+KEYS = {
+    "depthwise": "ce44aa8b",
+    "inception": "b8901be4",
+    "dense": "f70899f8",
+    "MobileNet": "236e7370",
+    "VGG16": "69058f5b",
+    "GoogLeNet": "c48132ec",
+    "ResNet50": "b5f16aa3",
+    "SENet18": "8e58bf25",
+    "DenseNet121": "6f10835d",
+}
 
 
-KEYS = {}
+@pytest.mark.parametrize(("name", "key"), KEYS.items())
+def test_the_keys_of_the_families_are_frozen(name, key):
+    recipe = Recipe(lr=0.1, epochs=1, batch_size=8)
+    assert Run(data=Data(name="shapes"), model=family(name, "pau"), recipe=recipe, seed=0).key.startswith(key)
+
+
+def test_a_parameter_names_families_that_there_are():
+    assert parameters.check_value("families", ["dense", "VGG16"], []) == ["dense", "VGG16"]
+    with pytest.raises(
+        InputError, match=r"^families: \['dense', 'VGG17'\]: .*'VGG17' is unknown: did you mean 'VGG16'\?$"
+    ):
+        parameters.check_value("families", ["dense", "VGG17"], [])
