@@ -34,9 +34,9 @@ def notebooks() -> Path:
 
 
 def benchmarks() -> Path:
-    """The folder of the recorded benchmarks: the project's, else those that are installed with the package."""
-    here = root()
-    return (here if here and (here / "benchmarks").is_dir() else PACKAGE) / "benchmarks"
+    """The folder of the recorded benchmarks: the project's, else that of the installed package or of its checkout."""
+    found = [place / "benchmarks" for place in (root(), PACKAGE, PACKAGE.parent) if place]
+    return next((folder for folder in found if folder.is_dir()), PACKAGE / "benchmarks")
 
 
 def results(given: str = "") -> Path:

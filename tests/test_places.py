@@ -54,7 +54,7 @@ def test_the_nearest_project_upwards_wins_over_the_checkout(monkeypatch, project
     assert places.root() == project
     assert places.params("Mine") == project / "params" / "Mine"
     assert places.results() == project / "results"
-    assert places.benchmarks() == places.PACKAGE / "benchmarks"  # a project of one's own has none
+    assert places.benchmarks() == CHECKOUT / "benchmarks"  # a project of one's own has none
     assert parameters.studies() == ["Mine"]
 
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from nbhelpers import zoo
-from nbhelpers.plots.style import colour, new, title_of
+from nbhelpers.plots.style import new, title_of
 
 OURS, THEIRS = "#0173b2", "#d55e00"
 
@@ -98,15 +98,14 @@ def ranks(ours: pd.DataFrame, theirs: pd.DataFrame, groups: dict[str, str], titl
     for axis, (group, other) in zip(axes[0], groups.items(), strict=True):
         both = pd.concat([theirs[other].rename("theirs"), ours[group].rename("ours")], axis=1).dropna().rank()
         axis.plot([1, len(both)], [1, len(both)], color="0.6", linewidth=1)
-        for i, (arm, row) in enumerate(both.iterrows()):
-            axis.plot(row["theirs"], row["ours"], "o", markersize=4, color=colour(arm, i))
+        for arm, row in both.iterrows():
+            axis.plot(row["theirs"], row["ours"], "o", markersize=4, color=OURS)
             axis.annotate(arm, (row["theirs"], row["ours"]), (3, 2), textcoords="offset points", fontsize=7)
         axis.set_title(f"{group}, against {other}" if group != other else group, fontsize=10)
-        axis.set(xlim=(0.3, len(both) + 0.9), ylim=(len(both) + 0.7, 0.3))
-        axis.invert_xaxis()
+        ticks = [rank for rank in range(1, len(both) + 1) if len(both) < 8 or rank == 1 or rank % 5 == 0]
+        axis.set(xticks=ticks, yticks=ticks, ylim=(len(both) + 0.7, 0.3))
+        axis.set_xlim(len(both) + 0.9, 1 - 0.16 * len(both))  # room for a name beside rank 1
         axis.set_xlabel("published rank", fontsize=10)
-        for side in (axis.xaxis, axis.yaxis):
-            side.get_major_locator().set_params(integer=True)
     axes[0, 0].set_ylabel("our rank (1: best)", fontsize=10)
     title_of(figure, title)
     return figure
