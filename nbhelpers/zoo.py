@@ -164,6 +164,7 @@ def _number(value: float) -> str:
     return f"{value:.3f}".replace("-0.000", "0.000")
 
 
+ANOTHER = 6  # of these are other functions; the rest are variants
 # What the code of the survey (github.com/shivram1987/ActivationFunctions: CIFAR10/models at 5fb8b7d, Activations.py at
 # ba8bd71) computes where it is not the activation that its tables name. An argument of the constructor is mistaken.
 AS_CODED = (
@@ -184,6 +185,11 @@ def as_coded():
     import pandas as pd
 
     return pd.DataFrame(AS_CODED, columns=["activation", "family", "what ran", "why"])
+
+
+def as_named(published):
+    """The rows of the survey without the activations that were another function in some family."""
+    return published[~published["activation"].isin([row[0] for row in AS_CODED[:ANOTHER]])]
 
 
 @lru_cache(maxsize=1)

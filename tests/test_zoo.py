@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from nbhelpers import claims, contrasts, zoo
+from nbhelpers import claims, contrasts, published, zoo
 from nbhelpers.errors import InputError
 from nbhelpers.models import layers
 
@@ -93,6 +93,11 @@ def test_costs_of_a_step_can_be_judged_over_the_rounds():
 
 def test_the_newer_ones_are_gelu_and_what_was_published_after_its_year():
     assert set(zoo.newer()) == {"GELU", "SELU", "CELU", "Swish", "ABReLU", "LiSHT", "SRS", "Mish", "PAU", "PDELU"}
+
+
+def test_what_ran_as_another_function_can_be_left_out():
+    left = set(zoo.as_named(published.series("Activation_Zoo", "accuracy"))["activation"])
+    assert len(left) == 13 and not left & {"PDELU", "LReLU", "ELU", "CELU", "Softplus"} and "ReLU" in left
 
 
 def test_the_title_of_a_parameter_is_that_of_the_zoo_or_its_own_text():

@@ -31,6 +31,7 @@ class Unit(nn.Sequential):
 
 
 def vgg16(channels: int, classes: int) -> nn.Module:
+    """Thirteen 3x3 convolutions with BatchNorm in five stages, then global average pooling and a linear layer."""
     features = make_layers(cfgs["D"], batch_norm=True)
     features[0] = nn.Conv2d(channels, 64, 3, padding=1)
     return nn.Sequential(
@@ -41,6 +42,7 @@ def vgg16(channels: int, classes: int) -> nn.Module:
 
 
 def googlenet(channels: int, classes: int) -> nn.Module:
+    """GoogLeNet without auxiliary heads and dropout; its stem keeps the image size."""
     blocks = [Unit, lambda *widths: Inception(*widths, conv_block=Unit), InceptionAux]
     net = GoogLeNet(classes, aux_logits=False, init_weights=False, blocks=blocks, dropout=0.0)
     net.conv1 = Unit(channels, 64, kernel_size=3, padding=1)
@@ -49,6 +51,7 @@ def googlenet(channels: int, classes: int) -> nn.Module:
 
 
 def densenet121(channels: int, classes: int) -> nn.Module:
+    """DenseNet-121 whose stem keeps the image size; its last rectifier is a module: torchvision calls a function."""
     net = DenseNet(num_classes=classes)
     net.features.conv0 = nn.Conv2d(channels, 64, 3, padding=1, bias=False)
     net.features.pool0 = nn.Identity()
