@@ -19,6 +19,8 @@ _HOME = {
     "ConvNet": "models",
     "MLP": "models",
     "ResNet": "models",
+    "BlockNet": "models",
+    "LibraryNet": "models",
     "Custom": "models",
     "build": "models.initialise",
     "fit": "train",
@@ -35,8 +37,12 @@ _HOME = {
     "chance": "contrasts",
     "values": "contrasts",
     "undominated": "fronts",
+    "Extreme": "pooled",
+    "family": "models.families",
+    "KIN": "models.families",
 }
-_MODULES = {"claims", "data", "measured", "plots", "probes", "stats", "tables", "tensors", "train"}
+_MODULES = {"claims", "data", "measured", "plots", "pooled", "probes", "ranking", "speed", "stats", "tables", "tensors"}
+_MODULES |= {"train", "zoo"}
 
 
 def __getattr__(name: str):

@@ -74,6 +74,9 @@ def set_arithmetic(precision: str, threads: int | None) -> None:
     """Fix what decides the bits of a run in this process: threads on the CPU, TF32 and cuDNN on a GPU."""
     if threads is not None:
         torch.set_num_threads(threads)
+    # torch's float expm1 (in ELU, SELU, CELU, softplus) is ten times as slow in a process until some other vector
+    # function has run in it, of which pow is one (seen: torch 2.14, AVX512, AMD family 26). No value depends on it.
+    torch.ones(64).pow(1.5)
     torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
     torch.backends.cudnn.benchmark = False

@@ -45,6 +45,8 @@ TYPES: dict[str, Any] = {
     "kernel": Count,
     "activation": Activation,
     "activations": Annotated[list[Activation], Field(min_length=1)],
+    "families": Annotated[list[Annotated[str, AfterValidator(lambda name: _known_family(name))]], Field(min_length=1)],
+    "target_error": Annotated[float, Field(gt=0, lt=100)],
     "norm": Norm,
     "channels": Annotated[list[Count], Field(min_length=1)],
     "pool": Annotated[list[Count], AfterValidator(lambda values: _rising(values))],
@@ -88,6 +90,13 @@ def _known_dataset(name: str) -> str:
     from nbhelpers import data
 
     data.check(name)
+    return name
+
+
+def _known_family(name: str) -> str:
+    from nbhelpers.models.families import family
+
+    family(name, "relu")
     return name
 
 

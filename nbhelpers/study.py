@@ -192,8 +192,9 @@ class Study:
             *(parameters.read(folder / f"{name}.yaml") for name in (one, other)), names=(one, other)
         )
 
-    def table(self, frame: pd.DataFrame, note: str = "") -> None:
-        """Show a table, with a line below it; of an empty one the line alone."""
+    def table(self, frame: pd.DataFrame | list[dict[str, Any]], note: str = "") -> None:
+        """Show a table, or rows as one, with a line below it; of an empty one the line alone."""
+        frame = pd.DataFrame(frame) if isinstance(frame, list) else frame
         if not frame.empty:
             display(_Table(frame))
         if note:
@@ -226,7 +227,7 @@ class Study:
         notes = [agreement] if self.comparable else ["Embedded images: a demonstration of the method, not a result."]
         if self.name in published.SERIES:
             origin = published.origin(self.name)
-            notes.append(f"Published: {origin['repository']}, {', '.join(origin.get('files') or [origin['file']])}.")
+            notes.append(f"Published: {origin['repository']}, {', '.join(published.places_of(origin))}.")
         if absent := len({run.key for run in self._runs}) - len(self._records):
             notes.append(f"Interim: {absent} planned runs are not recorded yet.")
         if diverged := sum(record["status"] == "diverged" for record in self._records.values()):

@@ -6,9 +6,10 @@ from pydantic import Field
 
 from nbhelpers.models.convnet import ConvNet
 from nbhelpers.models.custom import Custom
+from nbhelpers.models.families import BlockNet, LibraryNet
 from nbhelpers.models.mlp import MLP
 from nbhelpers.models.resnet import ResNet
 
-Model = Annotated[ConvNet | MLP | ResNet | Custom, Field(discriminator="kind")]
+Model = Annotated[ConvNet | MLP | ResNet | BlockNet | LibraryNet | Custom, Field(discriminator="kind")]
 
-__all__ = ["MLP", "ConvNet", "Custom", "Model", "ResNet"]
+__all__ = ["MLP", "BlockNet", "ConvNet", "Custom", "LibraryNet", "Model", "ResNet"]

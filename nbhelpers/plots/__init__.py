@@ -6,16 +6,7 @@ from nbhelpers.plots.pictures import images
 from nbhelpers.plots.style import colour
 from nbhelpers.plots.tradeoffs import tradeoffs
 from nbhelpers.plots.verdicts import seeds_needed
+from nbhelpers.plots.zoo import costs, differences, functions, ranks
 
-__all__ = [
-    "by_epoch",
-    "by_layer",
-    "colour",
-    "curves",
-    "heat",
-    "images",
-    "learning",
-    "seeds_needed",
-    "strip",
-    "tradeoffs",
-]
+__all__ = ["by_epoch", "by_layer", "colour", "costs", "curves", "differences", "functions", "heat", "images"]
+__all__ += ["learning", "ranks", "seeds_needed", "strip", "tradeoffs"]
