@@ -72,7 +72,9 @@ class Live:
         steps = run.recipe.steps_per_epoch
         self.images = steps * run.recipe.batch_size if steps else estimate.images(run, classes)[0]
         hidden = not sys.stderr.isatty()
-        self.bar = tqdm(total=epochs * self.images, unit=" images", disable=hidden, dynamic_ncols=True)
+        line = "{desc}{percentage:.0f}% done, {rate_noinv_fmt}, {remaining} left"
+        total = epochs * self.images
+        self.bar = tqdm(total=total, unit=" images", disable=hidden, dynamic_ncols=True, bar_format=line)
 
     def step(self, images: int) -> None:
         """A step on so many images is done."""
@@ -81,16 +83,14 @@ class Live:
 
     def epoch(self, row: Mapping[str, Any]) -> None:
         """An epoch is done, of which `row` is the history."""
-        names = {"test_accuracy": "test", "validation_accuracy": "validation"}
-        accuracies = [f"{said} {row[name]:.2f} %" for name, said in names.items() if name in row]
-        numbers = f"loss {row['train_loss']:.4f}, training {row['train_accuracy']:.2f} %, {', '.join(accuracies)}"
-        passed = time.monotonic() - self.started
-        pace = self.seen / passed
-        left = duration((self.epochs - row["epoch"]) * self.images / pace)
-        numbers = numbers.rstrip(", ")
-        self.bar.set_description(f"epoch {row['epoch']}/{self.epochs}, {numbers}")
+        said = {"train_accuracy": "training", "validation_accuracy": "validation", "test_accuracy": "test"}
+        accuracies = ", ".join(f"{name} {row[key]:.2f} %" for key, name in said.items() if key in row)
+        numbers = f"epoch {row['epoch']}/{self.epochs}: loss {row['train_loss']:.4f}, {accuracies}"
+        self.bar.set_description_str(f"{numbers}, ")
         if self.bar.disable:
-            print(f"epoch {row['epoch']}/{self.epochs}: {numbers}, {pace:,.0f} images/s, {left} left", flush=True)
+            pace = self.seen / (time.monotonic() - self.started)
+            left = duration((self.epochs - row["epoch"]) * self.images / pace)
+            print(f"{numbers}, {pace:,.0f} images/s, {left} left", flush=True)
 
     def close(self) -> None:
         self.bar.close()

@@ -1,6 +1,7 @@
 """One net trained, tested and used from the command line, stopped and gone on with."""
 
 import csv
+import io
 import json
 import os
 import pickle
@@ -20,6 +21,7 @@ from nbhelpers import data as datasets
 from nbhelpers.models import MLP
 from nbhelpers.models.initialise import build
 from nbhelpers.perform import perform
+from nbhelpers.progress import Live
 from nbhelpers.training import Training
 
 SMALL = ["--set", "demo", "--param", "images_per_class=24", "--param", "validation_images_per_class=8"]
@@ -211,3 +213,21 @@ def test_torchrun_splits_a_training_and_one_process_writes(tmp_path):
     record = json.loads((tmp_path / "resnet26.json").read_text())
     assert record["provenance"]["processes"] == 2 and done.stdout.count("epoch 2/2") == 1
     assert weights.load(tmp_path / "resnet26_best.safetensors").about["key"] == record["key"]
+
+
+def test_on_a_terminal_there_is_one_live_line(make_run, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    live = Live(2, make_run())
+    for epoch in (1, 2):
+        live.step(60)
+        live.epoch({"epoch": epoch, "train_loss": 1.25, "train_accuracy": 40.0, "test_accuracy": 30.0})
+    live.close()
+    shown = terminal.getvalue()
+    last = shown.rstrip().split("\r")[-1]
+    assert last.startswith("epoch 2/2: loss 1.2500, training 40.00 %, test 30.00 %, 100% done, ") and "left" in last
+    assert shown.count("\n") == 1 and shown.endswith("\n")
