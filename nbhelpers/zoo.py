@@ -164,9 +164,9 @@ def _number(value: float) -> str:
     return f"{value:.3f}".replace("-0.000", "0.000")
 
 
-ANOTHER = 6  # of these are other functions; the rest are variants
-# What the code of the survey (github.com/shivram1987/ActivationFunctions: CIFAR10/models at 5fb8b7d, Activations.py at
-# ba8bd71) computes where it is not the activation that its tables name. An argument of the constructor is mistaken.
+# What the code of the survey (github.com/shivram1987/ActivationFunctions) computes where it is not the activation that
+# its tables name: CIFAR10/models at 5fb8b7d, and for PDELU, Swish, SRS and ABReLU the file of activations at ba8bd71,
+# which lies beside the code for CIFAR-100: that for CIFAR-10 imports one of the same name.
 AS_CODED = (
     ("PDELU", "all", "ReLU", "the negative part is cut off in place, before the branch for it reads its input"),
     ("LReLU", "GoogLeNet", "x itself", "nn.LeakyReLU(True): a slope of 1 on both sides"),
@@ -178,6 +178,7 @@ AS_CODED = (
     ("SRS", "SENet18", "learnable from α = β = 10", "the paper starts at 5 and 3"),
     ("ABReLU", "all", "the mean of a whole batch", "the paper takes that of an image"),
 )
+ANOTHER = 6  # so many of these, the first, are other functions; the rest are variants
 
 
 def as_coded():

@@ -84,7 +84,7 @@ def _check_size(what: str, shape: tuple[int, int, int], batch_size: int, halving
 
 RESIDUAL = {"stem": 64, "widths": (64, 128, 256, 512)}
 MOBILE = ((64,), (128, 128), (256, 256), (512,) * 6, (1024, 1024))  # MobileNet, for images of 32 pixels
-FAMILIES: dict[str, Spec] = {  # the reduced ones first, each after the family that has the same block
+FAMILIES: dict[str, Spec] = {  # the reduced ones first, each named after its block
     "depthwise": BlockNet(block="depthwise", stem=32, stem_stride=2, widths=((64,), (128, 128), (256,))),
     "inception": BlockNet(block="inception", stem=32, stem_stride=2, widths=((64,), (128,), (192,))),
     "dense": BlockNet(block="dense", stem=24, stem_stride=2, widths=((12, 12, 12), (12, 12, 12), (12, 12, 12))),

@@ -69,7 +69,7 @@ def differences(
         axis.set_title(group, fontsize=10)
         axis.set_xscale("symlog", linthresh=linear, linscale=1.5)
         axis.xaxis.set_major_formatter("{x:g}")
-        axis.xaxis.set_major_locator(_Ticks(linear))
+        axis.xaxis.set_major_locator(_ticks(linear))
         axis.tick_params(axis="x", labelsize=8)
         axis.set_xlabel(xlabel, fontsize=10)
     axes[0, 0].set_yticks(range(len(arms)), arms)
@@ -82,7 +82,7 @@ def differences(
     return figure
 
 
-def _Ticks(linear: float):
+def _ticks(linear: float):
     from matplotlib.ticker import FixedLocator
 
     ends = [linear, 5 * linear, 25 * linear]
