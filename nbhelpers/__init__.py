@@ -19,6 +19,7 @@ _HOME = {
     "ConvNet": "models",
     "MLP": "models",
     "ResNet": "models",
+    "Stack": "models",
     "Custom": "models",
     "build": "models.initialise",
     "fit": "train",

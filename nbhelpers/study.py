@@ -81,7 +81,7 @@ class Study:
 
     def _changed(self, changes: Mapping[str, Any]) -> dict[str, Any]:
         """The parameters with `changes`, which may also name fields of Recipe and Data that are no parameters."""
-        fields = {*Recipe.model_fields, "classes", "test_from", "permutation_seed"}
+        fields = {*Recipe.model_fields, *Data.model_fields} - {"name", "per_class", "test_per_class", "subset_seed"}
         if unknown := changes.keys() - self.values.keys() - fields:
             raise ValueError(f"{', '.join(sorted(unknown))}: no parameter of {self.name}")
         return self.values | changes

@@ -8,7 +8,8 @@ from nbhelpers.models.convnet import ConvNet
 from nbhelpers.models.custom import Custom
 from nbhelpers.models.mlp import MLP
 from nbhelpers.models.resnet import ResNet
+from nbhelpers.models.stack import Stack
 
-Model = Annotated[ConvNet | MLP | ResNet | Custom, Field(discriminator="kind")]
+Model = Annotated[ConvNet | MLP | ResNet | Stack | Custom, Field(discriminator="kind")]
 
-__all__ = ["MLP", "ConvNet", "Custom", "Model", "ResNet"]
+__all__ = ["MLP", "ConvNet", "Custom", "Model", "ResNet", "Stack"]
