@@ -35,7 +35,7 @@ _HOME = {
     "chance": "contrasts",
     "values": "contrasts",
 }
-_MODULES = {"claims", "data", "plots", "probes", "stats", "tables", "tensors", "train"}
+_MODULES = {"claims", "data", "lesson", "plots", "probes", "stats", "tables", "tensors", "train"}
 
 
 def __getattr__(name: str):

@@ -106,6 +106,14 @@ def _curve(column: str, unit: str) -> Callable[[], Iterator[Row]]:
     return rows
 
 
+def _assignment(column: str, unit: str = "%") -> Callable[[], Iterator[Row]]:
+    def rows() -> Iterator[Row]:
+        for row in table("building_first_neural_networks", "assignment_notebook_curve"):
+            yield {"arm": "the repaired net", "epoch": row["epoch"], "value": row[column], "unit": unit, "n": 1}
+
+    return rows
+
+
 SERIES: dict[str, tuple[str, dict[str, Callable[[], Iterator[Row]]]]] = {
     "Sigmoid_vs_ReLU": (
         "sigmoid_vs_relu",
@@ -137,6 +145,14 @@ SERIES: dict[str, tuple[str, dict[str, Callable[[], Iterator[Row]]]]] = {
             "test_accuracy": _curve("val_acc_pct", "%"),
         },
     ),
+    "Building_First_Neural_Networks": (
+        "building_first_neural_networks",
+        {
+            "train_accuracy": _assignment("train_acc_pct"),
+            "test_loss": _assignment("test_loss", "nats"),
+            "test_accuracy": _assignment("test_acc_pct"),
+        },
+    ),
 }
 
 
@@ -144,15 +160,16 @@ def series(study: str, name: str):
     """The published series `name` of `study` as a DataFrame. ValueError for an unknown one, naming those there are."""
     import pandas as pd
 
-    entry, known = SERIES.get(study, ("", {}))
+    _, known = SERIES.get(study, ("", {}))
     if name not in known:
         raise ValueError(f"published: {name!r}: {study} has {', '.join(known) or 'no published numbers'}")
-    origin = everything()["provenance"][entry]
-    files = origin.get("files") or [origin["file"]]
+    found = origin(study)
+    files = found.get("files") or [found["file"]]
     made = [{"unit": "%"} | row for row in known[name]()]
-    return pd.DataFrame([row | {"source": f"{origin['repository']}, {files[row.pop('file', 0)]}"} for row in made])
+    return pd.DataFrame([row | {"source": f"{found['repository']}, {files[row.pop('file', 0)]}"} for row in made])
 
 
 def origin(study: str) -> dict[str, Any]:
     """Where the description and the notebook of `study` were published: repository, file, author, date."""
-    return everything()["provenance"][SERIES[study][0]]
+    found = everything()["provenance"][SERIES[study][0]]
+    return found.get("assignment_notebook", found)

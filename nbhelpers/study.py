@@ -36,6 +36,7 @@ class Study:
         self.seeds = self._range("seeds")
         self.extra_seeds = self._range("extra_seeds")
         self.verdicts: list[claims.Verdict] = []
+        self.statements: dict[int, dict[str, Any]] = {}  # published sentences that were judged, by their number
         self._by_seeds: dict[str, pd.DataFrame] = {}
         self._figures: list[str] = []
         self._runs: list[Run] = []
@@ -278,6 +279,7 @@ class Study:
     def finish(self) -> None:
         """Write ``summary.json`` and show all verdicts in one table."""
         head = self._head() | {"parameters": parameters.key_values(self.values)}
+        head |= {"statements": self.statements} if self.statements else {}
         found, planned = list(self._records.values()), len({run.key for run in self._runs})
         outputs.write_summary(self.store.folder, head, planned, found, self.verdicts, self._figures)
         self.table(tables.verdicts(self.verdicts), tables.expected_errors(self.verdicts))
