@@ -9,11 +9,13 @@ from nbhelpers.lesson import (
     neuron,
     pointwise,
     positions,
+    speed,
     strides,
+    survey,
     windows,
     words,
 )
 from nbhelpers.lesson.statements import Statements
 
 __all__ = ["Statements", "assignment", "cells", "curves", "fourier", "listings", "neuron", "pointwise", "positions"]
-__all__ += ["strides", "windows", "words"]
+__all__ += ["speed", "strides", "survey", "windows", "words"]

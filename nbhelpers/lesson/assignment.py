@@ -52,5 +52,12 @@ def loss_difference(count: int = 1000, classes: int = 10) -> float:
     draws = stream(0, "lesson/loss")
     scores = torch.from_numpy(5 * draws.standard_normal((count, classes)))
     labels, logs = torch.from_numpy(draws.randint(0, classes, count)), scores.log_softmax(1)
-    both = [function(logs, labels, reduction="none") for function in (nn.functional.cross_entropy, nn.functional.nll_loss)]
+    both = [
+        function(logs, labels, reduction="none") for function in (nn.functional.cross_entropy, nn.functional.nll_loss)
+    ]
     return float((both[0] - both[1]).abs().max())
+
+
+def flat(outputs: pd.Series) -> int:
+    """The numbers that come out of a net's flattening layer: the first output without ×, of `Study.layers`."""
+    return int(next(text for text in outputs if text and "×" not in text))

@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit, ndtr
 
+from nbhelpers import published
+
 TOLERANCE = 0.0011  # inputs and weight are printed with three decimals
 COLUMNS = ("no_act", "relu", "sigmoid", "tanh")
 
@@ -43,6 +45,13 @@ def mirrored(printed: pd.DataFrame, weight: float) -> int:
     inputs = printed["input"].to_numpy(float, copy=True)
     inputs[-1] = -inputs[-1]
     return int((np.abs(expit(-weight * inputs) - printed["lesson_sigmoid"]) <= TOLERANCE).sum())
+
+
+def relu_example() -> tuple[int, int]:
+    """Of how many printed values of ReLU on a map how many are right: (right, all)."""
+    example = published.everything()["studies"]["building_first_neural_networks"]["tables"]["relu_layer_example"]
+    right = np.maximum(np.array(example["input"]), 0) == np.array(example["output"])
+    return int(right.sum()), right.size
 
 
 def gelu(x):

@@ -1,5 +1,7 @@
 """A line and small nets on curved data, and what a net without activations can and cannot do. All in float64."""
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 from scipy.optimize import minimize
@@ -80,9 +82,7 @@ def fits(widths=(1, 2, 4, 8), n: int = 60, noise: float = 0.1) -> tuple[dict, pd
 def collapse(widths=(4, 16, 16, 3), seed: int = 0) -> float:
     """The largest difference between a net of linear layers without activations and the one layer that they make."""
     draws = stream(seed, "lesson/collapse")
-    layers = [
-        (draws.standard_normal((b, a)), draws.standard_normal(b)) for a, b in zip(widths, widths[1:], strict=False)
-    ]
+    layers = [(draws.standard_normal((b, a)), draws.standard_normal(b)) for a, b in pairwise(widths)]
     x = draws.standard_normal((100, widths[0]))
     y, matrix, bias = x, np.eye(widths[0]), np.zeros(widths[0])
     for weight, shift in layers:

@@ -15,7 +15,7 @@ def square_wave(x: np.ndarray, terms: int) -> np.ndarray:
 
 
 def overshoot(terms: int) -> float:
-    """How far the sum of `terms` sines goes above 1, in per cent of the jump of 2. Its highest point is at π/(2 terms)."""
+    """How far the sum of `terms` sines goes above 1, in per cent of the jump of 2. It is highest at π/(2 terms)."""
     return 50 * (float(square_wave(np.array(np.pi / (2 * terms)), terms)) - 1)
 
 
@@ -38,3 +38,8 @@ def convolution_theorem(side: int = 32, kernel: int = 5, seed: int = 0) -> float
     direct = F.conv2d(torch.from_numpy(padded)[None, None], turned[None, None])[0, 0].numpy()
     product = np.fft.fft2(image) * np.fft.fft2(weights, (side, side))
     return float(np.abs(direct - np.fft.ifft2(product).real).max())
+
+
+def grid(points: int = 2001) -> np.ndarray:
+    """`points` places from 0 to 2π, where the square wave goes up once and down once."""
+    return np.linspace(0, 2 * np.pi, points)

@@ -9,7 +9,7 @@ from nbhelpers.streams import stream
 
 
 def codes(count: int, width: int, kind: str) -> np.ndarray:
-    """What is added at positions 1 ... count to elements of `width` numbers: (count, width); see `modules.Positions`."""
+    """What `modules.Positions` adds at positions 1 ... count to elements of `width` numbers: (count, width)."""
     return Positions(kind)(torch.zeros((1, width, 1, count), dtype=torch.float64))[0, :, 0].T.numpy()
 
 

@@ -26,7 +26,9 @@ class Statements:
     """
 
     def __init__(self, study: Study):
-        self.known = {row["id"]: row for row in published.everything()["studies"][STUDY]["tables"]["statements"]["rows"]}
+        self.known = {
+            row["id"]: row for row in published.everything()["studies"][STUDY]["tables"]["statements"]["rows"]
+        }
         self.kept = study.statements
 
     def __call__(self, number: int, verdict: bool | str, sentence: str, **values: Any) -> None:
@@ -46,6 +48,10 @@ class Statements:
         self.kept[number] = {"statement": entry["statement"], "verdict": word, "computed": plain, "cited": cited}
         self.kept[number] |= {"said": sentence}
         display(Markdown(f"> **{number}. “{entry['statement']}”** — *{word}.* {sentence}"))
+
+    def printed(self, name: str) -> pd.DataFrame:
+        """A published table of the lesson, as it was printed."""
+        return pd.DataFrame(published.table(STUDY, name))
 
     def table(self) -> pd.DataFrame:
         """All statements judged so far by number: what the lesson says, the verdict, what was computed."""

@@ -7,6 +7,7 @@ import pandas as pd
 import torch
 from torch.nn import functional as F
 
+from nbhelpers import published
 from nbhelpers.lesson import listings
 
 
@@ -52,6 +53,23 @@ def evenness(kernels=(2, 3, 4, 5), strides=(1, 2, 3)) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def split(cases=((2, 2), (3, 2), (3, 3), (4, 2))) -> dict[str, list[str]]:
+    """Which of the (kernel, stride) cover all pixels inside equally often, and which do not, by name."""
+    names = {f"kernel {kernel} stride {stride}": len(inside(kernel, stride)) == 1 for kernel, stride in cases}
+    return {"even_inside": [n for n, even in names.items() if even], "uneven": [n for n, e in names.items() if not e]}
+
+
+def published_rows() -> tuple[int, int]:
+    """Of how many published histograms of coverage how many are those computed here: (equal, all)."""
+    rows = published.table(listings.STUDY, "stride_coverage")
+    same = [
+        {int(count): pixels for count, pixels in row["pixels_by_coverage_count"].items()}
+        == histogram(row["side"], row["kernel"], row["stride"])
+        for row in rows
+    ]
+    return sum(same), len(same)
+
+
 def transposed(side: int, kernel: int, stride: int) -> np.ndarray:
     """What a transposed convolution with all weights one makes of an image of ones: the checkerboard, if there is one.
 
@@ -63,9 +81,9 @@ def transposed(side: int, kernel: int, stride: int) -> np.ndarray:
 
 
 def layers_to_field(target: int, every: int = 0) -> int:
-    """How many 3x3 convolutions it takes to a field of at least `target` pixels, the last of each `every` with stride 2.
+    """How many 3x3 convolutions it takes to a field of at least `target` pixels.
 
-    every = 0: without any stride.
+    The last of each `every` has stride 2; every = 0: none has a stride.
     """
     field, jump, count = 1, 1, 0
     while field < target:

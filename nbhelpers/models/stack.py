@@ -56,18 +56,21 @@ def _parsed(text: str) -> str:
 class Stack(Spec):
     """The `layers` one after the other, as `parse` reads them.
 
-    The activation follows every convolution and every linear layer but the last layer with weights; where a pooling
-    follows the convolution, it comes after that, which gives the same values for any activation that never falls.
+    The norm follows every convolution. The activation follows that, and every linear layer, but not the last layer
+    with weights; where a pooling comes next, it comes after that, which gives the same values for any activation that
+    never falls.
     """
 
     kind: Literal["stack"] = "stack"
     layers: Annotated[tuple[Annotated[str, AfterValidator(_parsed)], ...], Field(min_length=1)]
     activation: layers.Activation = "relu"
+    norm: layers.Norm = "none"
     bias: bool = True
 
     def check(self, shape: tuple[int, int, int], batch_size: int) -> None:
         """Raise InputError where the net cannot be built for images of `shape`."""
         shapes(self.layers, shape, 2)
+        layers.check_norm(self.norm, [layer.width for layer in map(parse, self.layers) if layer.kind == "conv"])
 
     def build(self, shape: tuple[int, int, int], classes: int):
         """The net for images of `shape` (channels, height, width); its input is (N, *shape)."""
@@ -75,19 +78,20 @@ class Stack(Spec):
 
         from torch import nn
 
-        parsed, received = [parse(text) for text in self.layers], [shape, *shapes(self.layers, shape, classes)]
+        parsed = [parse(text) for text in self.layers]
+        received = [shape, *shapes(self.layers, shape, classes)]
         weighted = [i for i, layer in enumerate(parsed) if layer.kind in ("conv", "linear", "output")]
-        made, counts, waiting = OrderedDict(), {}, False
-        for i, (layer, own) in enumerate(zip(parsed, received, strict=False)):
+        made, counts, due = OrderedDict(), {}, ""
+        for i, layer in enumerate(parsed):
             kind = layer.kind.split()[0]
             number = counts[kind] = counts.get(kind, 0) + 1
-            made["output" if kind == "output" else f"{kind}{number}"] = _module(layer, own, classes, self.bias)
-            waiting = waiting or (i in weighted[:-1])
-            if waiting and not (i + 1 < len(parsed) and parsed[i + 1].kind == "pool"):
-                made[f"activation{weighted.index(max(j for j in weighted if j <= i)) + 1}"] = layers.activation(
-                    self.activation
-                )
-                waiting = False
+            made["output" if kind == "output" else f"{kind}{number}"] = _module(layer, received[i], classes, self.bias)
+            if kind == "conv" and (norm := layers.norm(self.norm, layer.width, number - 1)) is not None:
+                made[f"norm{number}"] = norm
+            if i in weighted[:-1]:
+                due = f"activation{weighted.index(i) + 1}"
+            if due and parsed[i + 1].kind != "pool":
+                made[due], due = layers.activation(self.activation), ""
         return nn.Sequential(made)
 
 
