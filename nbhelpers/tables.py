@@ -136,7 +136,7 @@ def probe_rows(df: pd.DataFrame, name: str, column: str, value: str, moment: str
         for key, number in run["probes"].get(name, {}).get(moment, {}).items():
             rows.append(run.to_dict() | {column: int(key) if key.isdigit() else key, value: float(number)})
     frame = pd.DataFrame(rows)
-    frame.attrs = {"labels": [*df.attrs["labels"], column]}
+    frame.attrs = {"labels": [*df.attrs.get("labels", ()), column]}
     return frame
 
 

@@ -1,11 +1,14 @@
 """What the lesson on building a first neural network says in formulas, computed: one idea in each file."""
 
 from nbhelpers.lesson import (
+    answers,
     assignment,
     cells,
     curves,
     fourier,
     listings,
+    measured,
+    nets,
     neuron,
     pointwise,
     positions,
@@ -15,7 +18,8 @@ from nbhelpers.lesson import (
     windows,
     words,
 )
+from nbhelpers.lesson.answers import Answer
 from nbhelpers.lesson.statements import Statements
 
-__all__ = ["Statements", "assignment", "cells", "curves", "fourier", "listings", "neuron", "pointwise", "positions"]
-__all__ += ["speed", "strides", "survey", "windows", "words"]
+__all__ = ["Answer", "Statements", "answers", "assignment", "cells", "curves", "fourier", "listings", "measured"]
+__all__ += ["nets", "neuron", "pointwise", "positions", "speed", "strides", "survey", "windows", "words"]

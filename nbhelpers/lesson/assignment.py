@@ -58,6 +58,6 @@ def loss_difference(count: int = 1000, classes: int = 10) -> float:
     return float((both[0] - both[1]).abs().max())
 
 
-def flat(outputs: pd.Series) -> int:
+def flat(layers: pd.DataFrame) -> int:
     """The numbers that come out of a net's flattening layer: the first output without ×, of `Study.layers`."""
-    return int(next(text for text in outputs if text and "×" not in text))
+    return int(next(text for text in layers["output"] if text and "×" not in text))

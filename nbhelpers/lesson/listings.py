@@ -1,6 +1,6 @@
 """Layer lists: sizes, receptive fields, weights and multiply-accumulates by formula, and the field by a gradient."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 import torch
@@ -100,6 +100,30 @@ def shown(found: pd.DataFrame) -> pd.DataFrame:
     side = ["" if pd.isna(s) else f"{s:g}" for s in found["lesson's side"]]
     table = found.assign(**{"lesson's field": field, "lesson's side": side}).drop(columns="right")
     return table.assign(**{name: table[name].map("{:,}".format) for name in ("weights", "macs")})
+
+
+def costs(found: pd.DataFrame) -> str:
+    """Weights and multiply-adds of `beside` up to its second 1x1 convolution, as a sentence, and the dearest layer."""
+    upto = found[: found["layer"].str.contains("1x1").to_numpy().nonzero()[0][1] + 1]
+    dearest = upto.loc[upto["macs"].idxmax()]
+    return (f"Up to the second transition: {upto['weights'].sum():,} weights, {upto['macs'].sum() / 1e9:.1f} G "
+            f"multiply-adds for one image, {dearest['macs'] / 1e9:.1f} G of them in {dearest['layer']}.")  # fmt: skip
+
+
+def lenet(side: int = 28) -> tuple[pd.DataFrame, str]:
+    """LeNet for grey images of `side` pixels, with LeCun's widths, layer by layer, and a sentence with its sums."""
+    made = table(LENET, (1, side, side), bias=True)
+    return made, f"LeNet: {made['weights'].sum():,} parameters, {made['macs'].sum():,} multiply-adds."
+
+
+def ends(listings: Mapping[int, Sequence[str]], shape: tuple[int, int, int]) -> pd.DataFrame:
+    """A row per listing, by its name: multiply-accumulates in all, side and field of its last maps."""
+    rows = {}
+    for name, layers in listings.items():
+        made = table(layers, shape)
+        maps = made[made["layer"].str.startswith(("conv", "pool"))].iloc[-1]
+        rows[name] = {"macs": int(made["macs"].sum()), "side": int(maps["side"]), "field": int(maps["field"])}
+    return pd.DataFrame(rows).T
 
 
 def blocks(kind: str, layers: int = 4, widths=(64, 128, 256, 512), squeezed: int = 32) -> tuple[list[str], tuple]:

@@ -26,7 +26,11 @@ def cost(side: int, width_in: int, width_out: int, kernel: int = 1) -> dict:
     return {"output": output, "weights": int(last["weights"]), "multiply_accumulates": int(last["macs"])}
 
 
-def suppressed(before: np.ndarray, after: np.ndarray) -> float:
-    """By how many per cent the share of the last input channel in the weights (out, in) fell, absolute values."""
-    shares = [np.abs(w)[:, -1].sum() / np.abs(w).sum() for w in (before, after)]
+def suppressed(probes: dict) -> float:
+    """By how many per cent the share of the last input channel, the noise, fell in the absolute weights of the 1x1
+    convolution that the probe `background_channel` trained.
+    """
+    measured = probes["background_channel@1"]["initial"]
+    weights = [np.abs(measured[when]) for when in ("before", "after")]
+    shares = [w[:, -1].sum() / w.sum() for w in weights]
     return float(100 * (1 - shares[1] / shares[0]))

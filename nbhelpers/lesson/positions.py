@@ -17,7 +17,7 @@ def distortion(count: int = 40, width: int = 32, seed: int = 0) -> pd.DataFrame:
     """What adding positions does to random elements of mean 0 and sd 1: a row per kind.
 
     Columns: mean, sd and largest absolute value after adding; kept, the squared correlation with what was there
-    before, in per cent.
+    before, in per cent; order, `order_matters`.
     """
     elements = stream(seed, "lesson/positions").standard_normal((count, width))
     kinds = {"none": 0.0, "counted": codes(count, width, "counted"), "waves": codes(count, width, "waves")}
@@ -26,7 +26,7 @@ def distortion(count: int = 40, width: int = 32, seed: int = 0) -> pd.DataFrame:
         made = elements + added
         kept = 100 * float(np.corrcoef(made.ravel(), elements.ravel())[0, 1]) ** 2
         row = {"positions": kind, "mean": made.mean(), "sd": made.std(), "largest": np.abs(made).max(), "kept": kept}
-        rows.append(row)
+        rows.append(row | {"order": order_matters(kind)})
     return pd.DataFrame(rows)
 
 

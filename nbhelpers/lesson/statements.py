@@ -9,6 +9,7 @@ import pandas as pd
 from IPython.display import Markdown, display
 
 from nbhelpers import published
+from nbhelpers.lesson.answers import ANSWERS, Answer
 from nbhelpers.lesson.listings import STUDY
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ ROUNDING = 0.005  # relative: published values are rounded
 class Statements:
     """The statements of the lesson, judged one by one; each is shown, and kept for ``summary.json``.
 
-    ``say(7, True, "...", weights=108)`` holds number 7 beside the computed sentence and values.
+    ``say(7)`` judges number 7 by its formula in `answers`; ``say(30, answer)`` by what was measured.
     """
 
     def __init__(self, study: Study):
@@ -31,20 +32,25 @@ class Statements:
         }
         self.kept = study.statements
 
-    def __call__(self, number: int, verdict: bool | str, sentence: str, **values: Any) -> None:
-        """Judge statement `number`: right, wrong, or a word such as a claim's verdict; with the computed `values`.
+    def __call__(self, number: int, answer: Answer | None = None) -> None:
+        """Show statement `number` with its verdict, what was computed, and what is cited beside it.
 
-        ValueError for a number that is not in the list, one that was judged before, or where a published right value
-        has not been computed.
+        ValueError for a number that is not in the list or was judged before, and where a published right value has
+        not been computed.
         """
         if number not in self.known or number in self.kept:
             raise ValueError(f"statement {number}: {'was judged before' if number in self.kept else 'is not listed'}")
+        verdict, sentence, values = answer or ANSWERS[number]()
         entry = self.known[number]
-        if absent := set(entry["right"]) - set(values) - set(CITED.get(number, ())):
+        cited = {name: entry["right"][name] for name in CITED.get(number, ())}
+        if absent := set(entry["right"]) - set(values) - set(cited):
             raise ValueError(f"statement {number}: {', '.join(sorted(absent))}: must be computed")
+        if cited:
+            sentence += (
+                " Cited: " + ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in cited.items()) + "."
+            )
         word = {True: "right", False: "wrong"}.get(verdict, verdict)
         plain = {name: _plain(value) for name, value in values.items()}
-        cited = {name: entry["right"][name] for name in CITED.get(number, ())}
         self.kept[number] = {"statement": entry["statement"], "verdict": word, "computed": plain, "cited": cited}
         self.kept[number] |= {"said": sentence}
         display(Markdown(f"> **{number}. “{entry['statement']}”** — *{word}.* {sentence}"))
@@ -63,7 +69,7 @@ class Statements:
         """How many statements there are, and how many were found right and wrong, as a sentence."""
         words = [entry["verdict"] for entry in self.kept.values()]
         counts = ", ".join(f"{words.count(word)} {word}" for word in sorted(set(words), key=lambda w: -words.count(w)))
-        return f"{len(words)} of {len(self.known)} statements: {counts}."
+        return f"{len(words)} of {len(self.known)} statements are answered: {counts}."
 
 
 def agrees(computed: Any, right: Any) -> bool:

@@ -70,6 +70,14 @@ def published_rows() -> tuple[int, int]:
     return sum(same), len(same)
 
 
+def maps() -> dict[str, np.ndarray]:
+    """Coverage maps to look at, by name: two even and one uneven inside, and a transposed convolution."""
+    cases = {"5×5, kernel 3, stride 1": (5, 3, 1), "7×7, kernel 3, stride 2": (7, 3, 2)}
+    cases |= {"8×8, kernel 4, stride 2": (8, 4, 2)}
+    made = {name: coverage(*case) for name, case in cases.items()}
+    return made | {"transposed, kernel 3, stride 2": transposed(4, 3, 2)}
+
+
 def transposed(side: int, kernel: int, stride: int) -> np.ndarray:
     """What a transposed convolution with all weights one makes of an image of ones: the checkerboard, if there is one.
 

@@ -44,7 +44,7 @@ def through_windows(image: np.ndarray, found: pd.DataFrame, centre: tuple[int, i
     sides, (row, column) = list(found["side"]), centre
     figure = new(11, 4.6)[0]
     figure.clear()
-    grid = figure.add_gridspec(2, len(sides) + 8, height_ratios=[1, 1.6])
+    grid = figure.add_gridspec(2, len(sides) + 4, height_ratios=[1, 1.6])
     whole = figure.add_subplot(grid[:, :4])
     whole.imshow(image, cmap="gray", vmin=0, vmax=1)
     for i, side in enumerate(sides):
@@ -55,7 +55,7 @@ def through_windows(image: np.ndarray, found: pd.DataFrame, centre: tuple[int, i
         _bare(axis)
     whole.add_patch(Rectangle((left, top), side, side, fill=False, edgecolor=RED, linewidth=1.5))
     _bare(whole)
-    curve = figure.add_subplot(grid[1, 5:])
+    curve = figure.add_subplot(grid[1, 4:])
     for name, shade in (("recognised", BLUE), ("beyond a gradient", ORANGE)):
         curve.plot(sides, found[name], marker="o", markersize=4, color=shade, label=name)
     curve.set(xlabel="side of the window (pixels)", ylabel="%", xticks=sides, ylim=(0, 100))
@@ -96,7 +96,8 @@ def codes(added: Mapping[str, np.ndarray], title: str = "") -> Figure:
     """What is added at each position: a row per position, a column per number of the element, a panel per kind."""
     figure, axes = new(4.2 * len(added), 3.2, len(added), squeeze=False)
     for axis, (name, values) in zip(axes.flat, added.items(), strict=True):
-        picture = axis.imshow(values, cmap="viridis", aspect="auto", interpolation="nearest")
+        edges = (0.5, values.shape[1] + 0.5, len(values) + 0.5, 0.5)
+        picture = axis.imshow(values, cmap="viridis", aspect="auto", interpolation="nearest", extent=edges)
         axis.set_title(name, fontsize=10)
         axis.set(xlabel="number of the element", ylabel="position")
         axis.grid(False)
