@@ -142,6 +142,7 @@ def test_every_field_that_differs_gives_a_key_of_its_own(make_run, small_data):
         {"epochs": 3},
         {"stop_after": 1},
         {"steps_per_epoch": 4},
+        {"shuffle": "once"},
         {"warmup": 1},
         {"label_smoothing": 0.1},
         {"mixing": "mixup"},
@@ -162,6 +163,8 @@ def test_every_field_that_differs_gives_a_key_of_its_own(make_run, small_data):
         {"std": (1, 1, 1)},
         {"subset_seed": 0},
         {"test_from": "train"},
+        {"test_mean": (0.4, 0.4, 0.4)},
+        {"test_std": (1, 1, 1)},
         {"permutation_seed": 0},
         {"augment": ("flip",)},
     ]

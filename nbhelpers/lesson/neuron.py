@@ -93,7 +93,7 @@ def autograd_difference(weights: Mapping[str, float] = WEIGHTS) -> float:
     return max(abs(ours[f"d{name}"] - leaf.grad.item()) for name, leaf in leaves.items())
 
 
-def step(weights: Mapping[str, float] = WEIGHTS, lr: float = 0.5) -> dict[str, float]:
+def stepped(weights: Mapping[str, float] = WEIGHTS, lr: float = 0.5) -> dict[str, float]:
     """The weights after one step of gradient descent: each minus lr times its gradient."""
     values = sheet(weights).set_index("cell")["value"]
     return {name: value - lr * values[f"d{name}"] for name, value in weights.items()}

@@ -20,7 +20,8 @@ def convolutions(model: nn.Module) -> dict[str, nn.Conv2d]:
 @probe("first_kernels@1")
 def first_kernels(model: nn.Module, train: Images, test: Images, recipe: Recipe) -> list:
     """The weights of the first convolution, of at most 32 output channels: (channels, inputs, side, side), rounded."""
-    weight = next(iter(convolutions(model).values())).weight[:32].detach().cpu()
+    found = list(convolutions(model).values())
+    weight = found[0].weight[:32].detach().cpu() if found else torch.empty(0)
     return [[[[round(v, 4) for v in row] for row in plane] for plane in kernel] for kernel in weight.tolist()]
 
 
