@@ -168,9 +168,8 @@ def test_measured_columns_come_from_the_probes(make_run):
     runs = [Run(**dict(make_run(seed=s)) | {"model": model, "probes": names, "labels": {"arm": "a"}}) for s in (0, 1)]
     found = {run.key: perform.perform(run, "cpu") for run in runs}
     df = tables.runs([(run.key, run.labels, run.seed) for run in runs], found)
-    assert (measured.activations(df)["zeros"].between(0, 100)).all() and (
-        measured.activations(df)["gradient"] > 0
-    ).all()
+    acts = measured.activations(df)
+    assert acts["zeros"].between(0, 100).all() and (acts["gradient"] > 0).all()
     assert set(measured.nanoseconds(df).index) == {"relu", "sigmoid", "tanh", "gelu"}
     assert (measured.strides(df)["changed"].between(0, 100)).all() and (measured.strides(df)["milliseconds"] > 0).all()
     assert list(measured.details(df)["mark"]) == [2, 4, 8] * 2
