@@ -18,12 +18,14 @@ class Answer(NamedTuple):
 
 
 def sizes() -> Answer:
+    """Statement 1: the layer sizes of the 400x400 network."""
     found = listings.beside("receptive_field")
     same = found["side"] == found["lesson's side"]
     return Answer(bool(same.all()), f"{same.sum()} of {len(same)} sizes are what the formula gives.")
 
 
 def fields() -> Answer:
+    """Statement 2: its receptive fields."""
     found = listings.beside("receptive_field")
     off = found[~found["right"]]
     agree = "agree everywhere" if (found["field"] == found["measured"]).all() else "differ"
@@ -32,6 +34,7 @@ def fields() -> Answer:
 
 
 def coverage() -> Answer:
+    """Statement 3: what is covered nine times with stride 1."""
     nine = [strides.histogram(side, 3, 1)[9] for side in (5, 400)]
     said = f"Nine times covered: {nine[0]} pixel of 5×5, {nine[1]:,} of 400×400, which is {round(nine[1] ** 0.5)}². "
     equal, rows = strides.published_rows()
@@ -40,6 +43,7 @@ def coverage() -> Answer:
 
 
 def unevenness() -> Answer:
+    """Statement 4: whether a stride spreads information unevenly."""
     found = strides.split()
     said = f"Uneven: {', '.join(found['uneven'])}. Even inside: {', '.join(found['even_inside'])}."
     word = "depends on kernel and stride" if found["uneven"] and found["even_inside"] else bool(found["uneven"])
@@ -47,6 +51,7 @@ def unevenness() -> Answer:
 
 
 def one_by_one() -> Answer:
+    """Statement 5: four 1x1 kernels on 32x32x10."""
     found, gap = pointwise.cost(32, 10, 4), pointwise.matrix_difference()
     said = f"The output is {'×'.join(map(str, found['output']))}, with {found['weights']} weights and "
     said += (
@@ -56,18 +61,21 @@ def one_by_one() -> Answer:
 
 
 def reduction() -> Answer:
+    """Statement 6: 512 to 32 channels by 1x1 and by 3x3."""
     one, three = (pointwise.cost(56, 512, 32, kernel)["weights"] for kernel in (1, 3))
     said = f"{one:,} against {three:,} weights: {three / one:g} times fewer."
     return Answer(one < three, said, {"weights_1x1": one, "weights_3x3": three, "ratio": three / one})
 
 
 def four_kernels() -> Answer:
+    """Statement 7: a 3x3x3x4 kernel."""
     found = pointwise.cost(56, 3, 4, kernel=3)
     said = f"{found['output'][-1]} channels come out, of {found['weights']} weights."
     return Answer(found["output"][-1] == 4, said, {"weights": found["weights"]})
 
 
 def pyramids() -> Answer:
+    """Statement 8: squeeze-and-expand against a pyramid."""
     nets = listings.shapes_of_nets()
     (squeeze, pyramid, short), (work, less, _) = nets["weights"], nets["macs"]
     said = f"At equal depth the pyramid takes {less / 1e9:.2f} G multiply-adds against {work / 1e9:.2f} G, and has "
@@ -80,6 +88,7 @@ def pyramids() -> Answer:
 
 
 def heads() -> Answer:
+    """Statement 9: where nets start, and what their heads weigh."""
     stem = listings.table(["pad 3", "conv 7x7/2 64", "pad 1", "pool 3/2"], (3, 224, 224))["side"].iloc[-1]
     own = 56 in set(listings.beside("receptive_field")["side"])
     weights = listings.heads().set_index("head")["weights"]
@@ -93,17 +102,20 @@ def heads() -> Answer:
 
 
 def scale() -> Answer:
+    """Statement 11: plain position numbers added to elements."""
     sd = positions.distortion().set_index("positions")["sd"]
     said = f"Plain numbers take the spread of the elements from {sd['none']:.2f} to {sd['counted']:.1f}, waves to "
     return Answer(bool(sd["counted"] > 2 * sd["none"]), f"{said}{sd['waves']:.2f}.")
 
 
 def collapse() -> Answer:
+    """Statement 12: layers without activations."""
     gap = curves.collapse()
     return Answer(gap < 1e-9, f"Three linear layers and the one that they make differ by at most {gap:.0e}.")
 
 
 def linear_training() -> Answer:
+    """Statement 13: backpropagation without activations."""
     losses, line = curves.linear_descent()
     said = f"Two linear layers in a row learn by backpropagation: the squared error falls from {losses[0]:.3f} to "
     said += f"{losses[-1]:.3f}, which is that of the best line ({line:.3f}). They train, and stay a line."
@@ -111,6 +123,7 @@ def linear_training() -> Answer:
 
 
 def one_neuron() -> Answer:
+    """Statement 14: the formula of a neuron."""
     inputs, weights = [[1.0, 1.0], [2.0, 1.0], [-1.0, 3.0]], [0.5, -0.3]
     written = sorted({neuron.as_written(x, weights, [0.1, 0.1]) for x in inputs})
     right = ", ".join(f"{neuron.neuron(x, weights, 0.1):+.3f}" for x in inputs)
@@ -120,11 +133,13 @@ def one_neuron() -> Answer:
 
 
 def rectified() -> Answer:
+    """Statement 17: ReLU on a 4x4 map."""
     right, values = cells.relu_example()
     return Answer(right == values, f"{right} of {values} values are max(0, x).")
 
 
 def spreadsheet() -> Answer:
+    """Statement 18: the activation spreadsheet."""
     printed = pd.DataFrame(published.table(listings.STUDY, "activation_sheet"))
     weight = cells.fitted_weight(printed)
     wrong = int(cells.wrong(printed, weight).to_numpy().sum())
@@ -136,6 +151,7 @@ def spreadsheet() -> Answer:
 
 
 def gelu() -> Answer:
+    """Statement 19: GELU and its tanh formula."""
     largest, at = cells.gelu_error()
     said = f"x·Φ(x) and the tanh formula differ by up to {largest:.1e}, at x = ±{at:.2f}: close, not equal."
     word = "an approximation" if 0 < largest < 0.001 else largest == 0
@@ -143,6 +159,7 @@ def gelu() -> Answer:
 
 
 def no_winner() -> Answer:
+    """Statement 20: the survey of 18 activations."""
     found = survey.winners()
     behind, slower = found["behind"].max(), found["ReLU's time / fastest"].max()
     said = (
@@ -153,6 +170,7 @@ def no_winner() -> Answer:
 
 
 def gelu_wins() -> Answer:
+    """Statement 21: GELU against ReLU and ELU."""
     gaps = survey.gelu_errors()[["relu - gelu", "elu - gelu"]]
     said = (
         f"In the table GELU's error is the lower one in {(gaps > 0).to_numpy().sum()} of {gaps.size} comparisons, by "
@@ -162,6 +180,7 @@ def gelu_wins() -> Answer:
 
 
 def free_parameters() -> Answer:
+    """Statement 24: many numbers to fit."""
     errors = curves.fits()[1].set_index("model")
     own, best = errors["error on new points"], errors["error on new points"].idxmin()
     said = (
@@ -173,6 +192,7 @@ def free_parameters() -> Answer:
 
 
 def recognisable() -> Answer:
+    """Statement 25: from which window on patterns show."""
     share = windows.by_side().set_index("side")["recognised"]
     said = ", ".join(f"{share[side]:.0f}% at {side}×{side}" for side in (3, 5, 7, 11, 31))
     sudden = share[7] < 10 and share[11] > 50
@@ -180,12 +200,16 @@ def recognisable() -> Answer:
 
 
 def fourier_tie() -> Answer:
+    """Statement 28: convolution and the Fourier transform."""
     gap = fourier.convolution_theorem()
     return Answer(gap < 1e-10, f"A convolution and its way through the Fourier transform differ by at most {gap:.0e}.")
 
 
 def vanishing(ratio: Mapping[str, float], depth: int) -> Answer:
-    """ratio: activation -> the first layer's gradient over the last one's, at the start of a net of `depth`."""
+    """Statement 15: the gradients of Sigmoid.
+
+    ratio: activation -> the first layer's gradient over the last one's, at the start of a net of `depth`.
+    """
     factor = cells.vanishing(depth).set_index("activation")["factor"]
     said = f"At the start the first layer's gradient is {ratio['sigmoid']:.2g} of the last one's with Sigmoid, "
     said += (
@@ -195,7 +219,10 @@ def vanishing(ratio: Mapping[str, float], depth: int) -> Answer:
 
 
 def cheapness(nanoseconds: Mapping[str, float], devices: set[str]) -> Answer:
-    """nanoseconds: activation -> measured, for each number, forward and backward."""
+    """Statement 30: the cost of ReLU.
+
+    nanoseconds: activation -> measured, for each number, forward and backward.
+    """
     said = "Nanoseconds for each number: " + ", ".join(f"{name} {time:.2f}" for name, time in nanoseconds.items())
     cheapest = min(nanoseconds, key=nanoseconds.get)
     gpu = "" if "cuda" in devices else " What a GPU does to this has not been measured."
@@ -203,7 +230,10 @@ def cheapness(nanoseconds: Mapping[str, float], devices: set[str]) -> Answer:
 
 
 def stride_balance(measured: pd.DataFrame, verdicts: Mapping[str, str]) -> Answer:
-    """measured: stride -> macs, field; verdicts: on a shift, on speed and on detail."""
+    """Statement 22: five gains and two costs of strides.
+
+    measured: stride -> macs, field; verdicts: on a shift, on speed and on detail.
+    """
     needed = strides.layers_to_field(400), strides.layers_to_field(400, 2)
     macs, field = measured["macs"], measured["field"]
     holds = {
