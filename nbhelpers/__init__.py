@@ -20,6 +20,8 @@ _HOME = {
     "MLP": "models",
     "ResNet": "models",
     "Stack": "models",
+    "BlockNet": "models",
+    "LibraryNet": "models",
     "Custom": "models",
     "build": "models.initialise",
     "fit": "train",
@@ -30,12 +32,18 @@ _HOME = {
     "difference": "contrasts",
     "paired": "contrasts",
     "each": "contrasts",
+    "joined": "contrasts",
     "slope": "contrasts",
     "spread": "contrasts",
     "chance": "contrasts",
     "values": "contrasts",
+    "undominated": "fronts",
+    "Extreme": "pooled",
+    "family": "models.families",
+    "KIN": "models.families",
 }
-_MODULES = {"claims", "data", "lesson", "plots", "probes", "stats", "tables", "tensors", "train"}
+_MODULES = {"claims", "data", "lesson", "measured", "plots", "pooled", "probes", "ranking", "speed", "stats", "tables"}
+_MODULES |= {"tensors", "train", "zoo"}
 
 
 def __getattr__(name: str):

@@ -21,10 +21,26 @@ from nbhelpers.errors import InputError
 
 
 @dataclass
+class Best:
+    """The weights and buffers of the epoch (from 1) with the highest validation accuracy, in per cent, so far."""
+
+    epoch: int = 0
+    accuracy: float = -1.0
+    weights: dict[str, Tensor] = field(default_factory=dict)
+
+    def see(self, model: nn.Module, epoch: int, accuracy: float) -> None:
+        """Keep the state of `model` if no earlier epoch was as good."""
+        if accuracy > self.accuracy:
+            state = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+            self.epoch, self.accuracy, self.weights = epoch, accuracy, state
+
+
+@dataclass
 class Progress:
     """Where a training run is: the next step of an epoch (both from 0), what the epoch has summed up, past epochs.
 
     random: the states of torch's generators and of the mixer; empty at the start of an epoch, which seeds them.
+    best: the best epoch, where one is looked for.
     """
 
     epoch: int = 0
@@ -33,6 +49,7 @@ class Progress:
     hits: float = 0.0
     history: list[dict[str, Any]] = field(default_factory=list)
     random: dict[str, Tensor] = field(default_factory=dict)
+    best: Best | None = None
 
 
 @dataclass
@@ -66,6 +83,9 @@ class Checkpoint:
         tensors |= {f"random/{name}": tensor for name, tensor in progress.random.items()}
         place = {name: getattr(progress, name) for name in ("epoch", "step", "loss_sum", "hits", "history")}
         head = {"about": dict(self.about), "progress": place, "numbers": numbers, "scaler": scaler.state_dict()}
+        if progress.best:
+            head["best"] = [progress.best.epoch, progress.best.accuracy]
+            tensors |= {f"best/{name}": tensor for name, tensor in progress.best.weights.items()}
         plain = {
             name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
         }
@@ -106,7 +126,8 @@ class Checkpoint:
         optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
         scaler.load_state_dict(head["scaler"])
         random = {name.removeprefix("random/"): t for name, t in tensors.items() if name.startswith("random/")}
-        return Progress(**head["progress"], random=random)
+        best = {name.removeprefix("best/"): t for name, t in tensors.items() if name.startswith("best/")}
+        return Progress(**head["progress"], random=random, best=Best(*head["best"], best) if "best" in head else None)
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

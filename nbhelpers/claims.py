@@ -10,7 +10,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from nbhelpers import stats
+from nbhelpers import pooled, stats
 from nbhelpers.contrasts import Mixed, Parts, cell, chance, each, paired, slope, spread, values
 from nbhelpers.margins import Region, half_widths, margins, mixed
 from nbhelpers.verdict import Verdict
@@ -27,11 +27,14 @@ def claim(
 ) -> Verdict:
     """The verdict on a claim: a contrast, or each of several parts, lies `above`, `below` or `inside` (low, high).
 
-    A contrast of yes and no (`chance`) takes no region: it claims yes in most seeds. A verdict takes the `planned`
-    seeds (a number, or one for each part's label) and at least 3. `looks` is 2 where seeds were added after
-    looking: it divides alpha. ValueError for a region that is missing, doubled, empty or not for this contrast, for
-    no values, values that are not finite, or several values of one seed.
+    Of a `pooled.Extreme` the largest or least difference of many arms does. A contrast of yes and no (`chance`) takes
+    no region: it claims yes in most seeds. A verdict takes the `planned` seeds (a number, or one for each part's label)
+    and at least 3. `looks` is 2 where seeds were added after looking: it divides alpha. ValueError for a region that is
+    missing, doubled, empty or not for this contrast, for no values, values that are not finite, or several values of
+    one seed.
     """
+    if isinstance(parts, pooled.Extreme):
+        return pooled.claim(text, parts, _region(above, below, inside), planned, _level(alpha, looks))
     parts, region, name = _prepare(parts, above, below, inside)
     alpha = _level(alpha, looks)
     judged = [_judge(label, part, region, alpha, len(parts)) for label, part in parts.items()]
@@ -73,6 +76,8 @@ def by_seeds(parts, above=None, below=None, inside=None, looks: int = 1, alpha: 
     as publications do. Seeds that every part has are used; beyond 12 seeds, 1000 random subsets of a size stand for
     all. ValueError as for `claim`, and if the parts have no seed in common.
     """
+    if isinstance(parts, pooled.Extreme):
+        return pooled.by_seeds(parts, _region(above, below, inside), _level(alpha, looks))
     parts, region, _ = _prepare(parts, above, below, inside)
     alpha = _level(alpha, looks)
     seeds = sorted(set.intersection(*(set(part["seed"]) for part in parts.values())))
@@ -195,23 +200,28 @@ def _prepare(parts, above, below, inside) -> tuple[Parts, Region, str]:
         if (again := part["seed"].duplicated()).any():
             seed, labels = part["seed"][again].iloc[0], list(part.columns[: list(part.columns).index("seed")])
             raise ValueError(f"{where}seed {seed} has several values: select, or use each or slope, over {labels}")
-    given = {"above": above, "below": below, "inside": inside}
-    given = {side: bound for side, bound in given.items() if bound is not None}
     if all(part["value"].dtype == bool for part in parts.values()):
-        if given:
+        if any(bound is not None for bound in (above, below, inside)):
             raise ValueError("a contrast of yes and no takes no region: it claims yes in most seeds")
         return parts, Region(low=0.5), "most seeds"
-    if len(given) != 1:
-        raise ValueError(f"a claim takes one of above, below, inside, not {' and '.join(given) or 'none'}")
+    region = _region(above, below, inside)
     if parts.symmetric:
         if below is None or not below > 0:
             raise ValueError("a claim on a spread takes below=, a positive number")
         return parts, Region(-below, below), f"spread < {below:g}"
+    return parts, region, str(region)
+
+
+def _region(above, below, inside) -> Region:
+    given = {"above": above, "below": below, "inside": inside}
+    given = {side: bound for side, bound in given.items() if bound is not None}
+    if len(given) != 1:
+        raise ValueError(f"a claim takes one of above, below, inside, not {' and '.join(given) or 'none'}")
     low, high = inside if inside is not None else (above, below)
     region = Region(-math.inf if low is None else low, math.inf if high is None else high)
     if not region.low < region.high:
         raise ValueError(f"inside=({region.low:g}, {region.high:g}) is empty: it takes (low, high), low < high")
-    return parts, region, str(region)
+    return region
 
 
 def _level(alpha: float, looks: int) -> float:

@@ -10,7 +10,7 @@ import sys
 import threading
 from typing import Any
 
-from nbhelpers import __version__
+from nbhelpers import __version__, cli_models
 from nbhelpers.errors import InputError, OneLine
 
 
@@ -63,6 +63,14 @@ def _parser() -> argparse.ArgumentParser:
     data = commands.add_parser("data", help="fetch and prepare data sets ahead of time")
     data.add_argument("name", nargs="+", help="names of data sets, or folder:PATH")
     data.set_defaults(command=_data)
+
+    verify = commands.add_parser("verify", help="do recorded runs again and compare")
+    verify.add_argument("results", nargs="+", metavar="DIR", help="folders of sets: results/STUDY/SET")
+    verify.add_argument("--runs", type=int, default=3, metavar="N", help="the cheapest N of each (default: 3)")
+    verify.add_argument("--epochs", type=int, metavar="K", help="only the first K epochs of each")
+    verify.set_defaults(command=_verify)
+
+    cli_models.add(commands, _param)
     return parser
 
 
@@ -121,6 +129,20 @@ def _data(options: argparse.Namespace) -> int:
     for name in options.name:
         data.prepare(name)
     return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from nbhelpers import verify
+
+    wrong = 0
+    for folder in options.results:
+        print(f"{folder}:")
+        found = verify.verify(Path(folder), options.runs, options.epochs, lambda line: print(f"  {line}", flush=True))
+        wrong += sum(bool(finding.wrong) for finding in found)
+    print(f"{wrong} findings" if wrong else "all as recorded")
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ number. Labels are thus the columns before `seed`, also after filtering. In a fr
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -197,6 +197,15 @@ def spread(df: pd.DataFrame, over: str, metric: str = "test_accuracy", labels=No
     parts = Parts((f"{a} - {b}", paired(df, over, a, b, metric, labels)) for a, b in combinations(arms, 2))
     parts.symmetric = True
     return parts
+
+
+def joined(gaps: Mapping[str, pd.DataFrame], label: str) -> pd.DataFrame:
+    """Contrasts under each other, told apart by their names in the column `label`, the only label that is left."""
+    kept = ["seed", "value", "images", "at_chance"]
+    frame = pd.concat([gap[kept].assign(**{label: name}) for name, gap in gaps.items()], ignore_index=True)
+    frame = frame[[label, *kept]]
+    frame.attrs = {"labels": [label]}
+    return frame
 
 
 def _labels(frame: pd.DataFrame, labels: Iterable[str] | None = None) -> list[str]:

@@ -8,6 +8,8 @@ import torch
 
 from nbhelpers.errors import InputError
 
+COMPILED = ("no", "default", "cuda-graphs")  # how a net is prepared for training: execution only, in no key
+
 
 class DeviceError(InputError):
     """A device or precision that this machine does not have."""
@@ -54,10 +56,27 @@ def check_precision(precision: str, device: torch.device) -> None:
         raise DeviceError(f"precision: {precision!r}: {describe(device)} has fp32 and fp16")
 
 
+def compiled(model: torch.nn.Module, how: str, device: torch.device) -> torch.nn.Module:
+    """`model` as training calls it: as it is, through torch.compile, or through it with its steps as CUDA graphs.
+
+    Raises DeviceError for a name that is not in COMPILED, and for CUDA graphs without a GPU.
+    """
+    if how not in COMPILED:
+        raise DeviceError(f"compiled: {how!r}: must be {', '.join(COMPILED[:-1])} or {COMPILED[-1]}")
+    if how == "cuda-graphs" and device.type != "cuda":
+        raise DeviceError("compiled: 'cuda-graphs': needs a GPU; use no or default")
+    if how == "no":
+        return model
+    return torch.compile(model, mode="reduce-overhead" if how == "cuda-graphs" else None)
+
+
 def set_arithmetic(precision: str, threads: int | None) -> None:
     """Fix what decides the bits of a run in this process: threads on the CPU, TF32 and cuDNN on a GPU."""
     if threads is not None:
         torch.set_num_threads(threads)
+    # torch's float expm1 (in ELU, SELU, CELU, softplus) is ten times as slow in a process until some other vector
+    # function has run in it, of which pow is one (seen: torch 2.14, AVX512, AMD family 26). No value depends on it.
+    torch.ones(64).pow(1.5)
     torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
     torch.backends.cudnn.benchmark = False

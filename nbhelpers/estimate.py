@@ -46,8 +46,8 @@ def epochs(run: Run) -> int:
 def images(run: Run, classes: int) -> tuple[int, int]:
     """How many images the run trains and tests on; 5,000 and 1,000 a class where the data set does not say."""
     train, test = datasets.per_class(run.data.name)
-    held_out = run.data.test_per_class if run.data.test_from == "train" else 0
-    train = run.data.per_class or (train or 5000) - held_out
+    held_out = run.data.test_per_class if run.data.test_from == "train" else run.data.validation_per_class
+    train = run.data.per_class or (train or 5000) - (held_out or 0)
     return train * classes, (run.data.test_per_class or test or 1000) * classes
 
 

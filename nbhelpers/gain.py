@@ -7,6 +7,7 @@ layer. No single learning rate is both.
 """
 
 import copy
+import math
 
 import torch
 from torch import nn
@@ -68,6 +69,31 @@ def compare(net: nn.Module, train: Images, lr: float, steps: int = 200, batch_si
     twins = {name: losses(plain_twin(net), *pair, data, steps, batch_size) for name, pair in sizes.items()}
     finite = own.isfinite()  # beyond that there is nothing to follow
     return {name: _difference(own[finite], twin[finite]) for name, twin in twins.items()}
+
+
+def followed(net: nn.Module, train: Images, lr: float, steps: int = 200, batch_size: int = 64) -> dict[str, float]:
+    """How long the plain twin with a step size for each layer follows `net` in float64, and how well where it can.
+
+    "steps": before how many of the first steps the losses differ by less than 1e-10, relatively. "power of two": the
+    largest difference over all steps where r is the nearest power of two, with which every product is exact: what is
+    above 0 otherwise grew from rounding.
+    """
+    net = copy.deepcopy(net).double()
+    data = Images(train.images.double(), train.labels, train.classes)
+
+    def pair() -> tuple[torch.Tensor, torch.Tensor]:
+        r = gain_of(net)
+        own = losses(copy.deepcopy(net), lr, lr, data, steps, batch_size)
+        twin = losses(plain_twin(net), r * r * lr, lr, data, steps, batch_size)
+        return own[own.isfinite()], twin[own.isfinite()]
+
+    own, twin = pair()
+    apart = torch.where(twin == own, 0.0, ((twin - own) / own).abs()).nan_to_num(torch.inf) >= 1e-10
+    until = int(apart.int().argmax()) if apart.any() else len(own)
+    for layer in net.modules():
+        if isinstance(layer, ScaledReLU):
+            layer.slope = 2.0 ** round(math.log2(layer.slope))
+    return {"steps": until, "power of two": _difference(*pair())}
 
 
 def _difference(own: torch.Tensor, twin: torch.Tensor) -> float:

@@ -5,17 +5,34 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, FiniteFloat
 
 from nbhelpers.models.layers import Activation, Norm
+from nbhelpers.models.resnet import NAMED
 from nbhelpers.run import Data, Recipe
 from nbhelpers.spec import Count, Positive
 
 Whole = Annotated[int, Field(ge=0)]
 Batch = Annotated[int, Field(ge=2)]  # BatchNorm has nothing to normalise one image with
+COMPARISONS = (  # of ResNet_CIFAR10: what a net is trained without, or with
+    "shortcuts", "dropout", "weight decay", "crop and flip", "cosine", "steps", "custom widths", "epochs",
+    "described recipe", "SAM", "squeeze-excitation", "AutoAugment", "RICAP", "distillation", "compound scaling",
+)  # fmt: skip
 TYPES: dict[str, Any] = {
     **{name: Annotated[field.annotation, *field.metadata, None] for name, field in Recipe.model_fields.items()},
     "parameter_set": str,
     "dataset": Annotated[str, Field(min_length=1), AfterValidator(lambda name: _known_dataset(name))],
     "images_per_class": Count,
     "test_images_per_class": Count,
+    "validation_images_per_class": Whole,
+    "augment": Data.model_fields["augment"].annotation,
+    "stop_after": Whole,
+    "nets": Annotated[
+        list[tuple[Literal[tuple(NAMED)], Count]],
+        Field(min_length=1),
+        AfterValidator(lambda pairs: [list(pair) for pair in pairs]),
+    ],
+    "compared_net": Literal[tuple(NAMED)],
+    "compared_epochs": Count,
+    "comparisons": list[Literal[COMPARISONS]],
+    "other_datasets": Annotated[list[str], AfterValidator(lambda names: [_known_dataset(name) for name in names])],
     "shared_subset": bool,
     "classes": Annotated[int, Field(ge=2)],
     "size": Count,
@@ -24,9 +41,12 @@ TYPES: dict[str, Any] = {
     "blocks": Annotated[list[Count], Field(min_length=2), AfterValidator(lambda values: _rising(values))],
     "rescaled_blocks": Annotated[list[Count], Field(min_length=1), AfterValidator(lambda values: _rising(values))],
     "width": Count,
+    "share_of_width": Annotated[float, Field(gt=0, le=1)],
     "kernel": Count,
     "activation": Activation,
     "activations": Annotated[list[Activation], Field(min_length=1)],
+    "families": Annotated[list[Annotated[str, AfterValidator(lambda name: _known_family(name))]], Field(min_length=1)],
+    "target_error": Annotated[float, Field(gt=0, lt=100)],
     "norm": Norm,
     "channels": Annotated[list[Count], Field(min_length=1)],
     "pool": Annotated[list[Count], AfterValidator(lambda values: _rising(values))],
@@ -48,6 +68,7 @@ TYPES: dict[str, Any] = {
     "sizes": Annotated[list[Count], Field(min_length=2), AfterValidator(lambda values: _rising(values))],
     "conv_channels": Annotated[list[Count], Field(min_length=1)],
     "extra_images_per_class": Count,
+    "other_images_per_class": Count,
     "extra_epochs": Count,
     "map_r": Annotated[list[Count], Field(min_length=2), AfterValidator(lambda values: _rising(values))],
     "map_lr": Annotated[list[Positive], Field(min_length=2), AfterValidator(lambda values: _rising(values))],
@@ -70,6 +91,8 @@ TYPES: dict[str, Any] = {
     "results": str,
     "train": bool,
     "weights": bool,
+    "compiled": Literal["no", "default", "cuda-graphs"],
+    "processes": Count,
 }
 
 
@@ -77,6 +100,13 @@ def _known_dataset(name: str) -> str:
     from nbhelpers import data
 
     data.check(name)
+    return name
+
+
+def _known_family(name: str) -> str:
+    from nbhelpers.models.families import family
+
+    family(name, "relu")
     return name
 
 

@@ -23,6 +23,7 @@ from nbhelpers.parameter_types import TYPES
 from nbhelpers.spec import has_bool, reason, suggestion
 
 EXECUTION: dict[str, Any] = {"device": "auto", "workers": 0, "results": "", "train": True, "weights": False}
+EXECUTION |= {"compiled": "no", "processes": 1}
 OURS = "ours"  # in described.yaml: the names of the values that the description does not state, and we chose
 
 
@@ -137,10 +138,10 @@ def resolve(study: str, namespace: Mapping[str, Any]) -> Parameters:
     for name in (in_cell | injected) - {OURS}:
         if name not in declared:
             raise ParameterError(f"unknown parameter {name!r} of {study}{suggestion(name, declared)}")
-    for name in declared:
+    for name in declared.keys() - EXECUTION.keys():
         if name not in namespace:
             raise ParameterError(f"parameter {name!r} of {study} is missing in the parameters cell")
-    here = {name: namespace[name] for name in declared}
+    here = {name: namespace.get(name, default) for name, default in declared.items()}
     base = load(study, check_value("parameter_set", here["parameter_set"], "demo"))
     own = {n: v for n, v in here.items() if n in injected or (n in demo and plain(v) != plain(demo[n]))}
     own |= {name: here[name] for name in EXECUTION}

@@ -12,13 +12,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock
 
 import nbhelpers
 from nbhelpers import device as devices
 from nbhelpers import probes, records, tensors
 from nbhelpers import train as training
-from nbhelpers.checkpoints import Checkpoint
-from nbhelpers.errors import InputError
+from nbhelpers.checkpoints import Best, Checkpoint
+from nbhelpers.distillation import Teacher
+from nbhelpers.distributed import World, synchronised
 from nbhelpers.models.initialise import build
 from nbhelpers.prepared import user_cache
 from nbhelpers.run import VERSION, Data, Run
@@ -43,23 +45,35 @@ def perform(
     threads: int | None = None,
     on_epoch: Callable[[dict], None] | None = None,
     weights: Path | None = None,
+    compiled: str = "no",
+    world: World | None = None,
+    on_step: Callable[[int], None] | None = None,
+    checkpoint: Checkpoint | None = None,
+    trained: Callable[[torch.nn.Module, Best | None], None] | None = None,
+    teacher: torch.nn.Module | None = None,
 ) -> dict[str, Any]:
     """Carry out `run` and return its record, a plain dict.
 
     `threads` is set for the whole process. weights: a folder in which the trained weights are kept, as
-    KEY.safetensors. A training loss that is not finite gives the status
+    KEY.safetensors. compiled: see `device.COMPILED`. world: the processes that carry out this run together, each of
+    which calls this. on_step, on_epoch: see `train.fit`. checkpoint: where the state of the training is kept meanwhile,
+    if not in the user's cache. trained: is called with the net as it is after the last epoch, and with the best one.
+    teacher: the net of the run's teacher, where that is a file. A training loss that is not finite gives the status
     "diverged"; everything else that goes wrong is raised.
     """
     started, place, code = time.time(), devices.choose(device), commit()
+    place = world.place(place) if world else place
     devices.check_precision(run.recipe.precision, place)
     devices.set_arithmetic(run.recipe.precision, threads)
     train, test, whole = load(run)
+    taught = taught_by(run, place, threads, teacher) if run.recipe.distillation else None
     shape = tuple(train.images.shape[1:])
     if hasattr(run.model, "check"):
         last = 0 if run.recipe.steps_per_epoch else len(train) % run.recipe.batch_size
         run.model.check(shape, last or run.recipe.batch_size)
     begin = training.clock(place)
     model = build(run.model, shape, train.classes, run.seed).to(place, memory_format=torch.contiguous_format)
+    model = synchronised(model, place) if world and world.sync_batchnorm else model
     train, test = (part.to(place, training.layout(model)) for part in (train, test))
     model.to(memory_format=training.layout(model))
     measured = {"initial": probes.measure(run.probes, "initial", model, train, test, run.recipe)}
@@ -71,35 +85,32 @@ def perform(
 
     kept = user_cache() / "checkpoints" / f"{run.key}.safetensors"
     about = {"key": run.key, "version": VERSION, "images": whole.fingerprint}
-    checkpoint = Checkpoint(kept, about, every=1, pause=PAUSE)
-    options = {"seed": run.seed, "device": place, "on_epoch": after_epoch, "checkpoint": checkpoint}
-    history = training.fit(model, train, test, run.recipe, **options)
+    checkpoint = checkpoint or Checkpoint(kept, about, every=1, pause=PAUSE)
+    checkpoint.about = about
+    options = {"seed": run.seed, "device": place, "on_epoch": after_epoch, "on_step": on_step, "checkpoint": checkpoint}
+    options |= {"teacher": taught, "compiled": compiled, "world": world}
+    best = Best() if run.recipe.keep == "best" else None
+    validation = tensors.validation(run.data, run.seed)
+    history = training.fit(model, train, test, run.recipe, validation=validation, best=best, **options)
     by_epoch = [row.pop("probes") for row in history]
+    if trained:
+        trained(model, best)
+    if best and best.weights:
+        model.load_state_dict(best.weights)
     result = training.evaluate(model, test, run.recipe.test_batch_size)
-    if weights:
+    if weights and not (world and world.rank):
         _keep(model, weights / f"{run.key}.safetensors")
     diverged = not math.isfinite(history[-1]["train_loss"])
     measured["final"] = probes.measure(run.probes, "final", model, train, test, run.recipe)
-    kept.unlink(missing_ok=True)
+    checkpoint.path.unlink(missing_ok=True)
     each_epoch = {name: [found[name] for found in by_epoch] for name in (by_epoch[0] if by_epoch else ())}
     measured |= {"epoch": each_epoch} if each_epoch else {}
-    final = {
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "epochs": len(history),
-        "train_loss": history[-1]["train_loss"],
-        "train_accuracy": history[-1]["train_accuracy"],
-        "test_loss": result.loss,
-        "test_accuracy": result.accuracy,
-        "train_images": len(train),
-        "test_images": len(test),
-        "classes": train.classes,
-    }
     return {
         "key": run.key,
         "version": VERSION,
         "status": "diverged" if diverged else "done",
         "run": run.canonical(),
-        "final": finite(final),
+        "final": finite(_final(model, history, result, train, test, validation, best)),
         "history": finite(history),
         "probes": finite({name: {m: v[name] for m, v in measured.items() if name in v} for name in run.probes}),
         "correct": records.pack(result.correct),
@@ -113,8 +124,61 @@ def perform(
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "commit": code,
             "versions": versions(),
-        },
+        }
+        | ({"compiled": compiled} if compiled != "no" else {})
+        | ({"processes": world.size} if world else {}),
     }
+
+
+def _final(
+    model: torch.nn.Module,
+    history: list[dict[str, Any]],
+    result: training.Evaluation,
+    train: tensors.Images,
+    test: tensors.Images,
+    validation: tensors.Images | None,
+    best: Best | None,
+) -> dict[str, Any]:
+    """What came out: of the last epoch of training, and of the test of the weights that are kept."""
+    final = {
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "epochs": len(history),
+        "train_loss": history[-1]["train_loss"],
+        "train_accuracy": history[-1]["train_accuracy"],
+        "test_loss": result.loss,
+        "test_accuracy": result.accuracy,
+        "train_images": len(train),
+        "test_images": len(test),
+        "classes": train.classes,
+    }
+    if validation is not None:
+        chosen = (best.epoch if best else 0) or len(history)
+        final |= {"kept_epoch": chosen, "validation_images": len(validation)}
+        final |= {name: history[chosen - 1][name] for name in ("validation_loss", "validation_accuracy")}
+    return final
+
+
+def taught_by(
+    run: Run, device: torch.device, threads: int | None = None, net: torch.nn.Module | None = None
+) -> Teacher:
+    """The trained net of the teacher of `run`, or `net`, where its teacher is a file.
+
+    The weights of a teacher that is a run are in the user's cache; it is trained if they are not.
+    """
+    from safetensors.torch import load_file
+
+    if net is None:
+        folder = user_cache() / "teachers"
+        path = folder / f"{run.teacher.key}.safetensors"
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / f".{run.teacher.key}.lock"):
+            if not path.exists():
+                perform(run.teacher, device.type, threads, weights=folder)
+        train, _, _ = load(run.teacher)
+        net = build(run.teacher.model, tuple(train.images.shape[1:]), train.classes, run.teacher.seed)
+        net.load_state_dict(load_file(path))
+    net.to(device, memory_format=training.layout(net)).requires_grad_(False)
+    return Teacher(net, run.recipe.distillation, run.recipe.temperature)
 
 
 def _keep(model: torch.nn.Module, path: Path) -> None:
@@ -123,18 +187,6 @@ def _keep(model: torch.nn.Module, path: Path) -> None:
 
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     records.write(path, save(state))
-
-
-def attempt(run: Run, device: str, weights: Path | None = None) -> dict[str, Any] | str:
-    """The record of `run` at one CPU thread, or why there is none, as one line: what a worker sends back.
-
-    Errors are caught here since not every exception can be sent between processes, nor told from the pool's own.
-    """
-    try:
-        return perform(run, device, threads=1, weights=weights)
-    except (Exception, SystemExit) as error:
-        text = " ".join(str(error).split())
-        return text if isinstance(error, InputError) else f"{type(error).__name__}: {text}"
 
 
 def finite(value: Any) -> Any:
@@ -170,14 +222,16 @@ def commit() -> str:
         return ""
 
 
-def follow_parent() -> None:
+def follow_parent(parent: int = 0) -> None:
     """End this worker process when its driver is gone, however it went; leave Ctrl-C to the driver."""
     import multiprocessing
     import signal
     import threading
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process().pid  # os.getppid() is another by now, if the driver died meanwhile
+    parent = (
+        parent or multiprocessing.parent_process().pid
+    )  # os.getppid() is another by now, if the driver died meanwhile
 
     def watch() -> None:
         while os.getppid() == parent:

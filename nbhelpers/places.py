@@ -33,6 +33,12 @@ def notebooks() -> Path:
     return (here or PACKAGE) / "notebooks"
 
 
+def benchmarks() -> Path:
+    """The folder of the recorded benchmarks: the project's, else that of the installed package or of its checkout."""
+    found = [place / "benchmarks" for place in (root(), PACKAGE, PACKAGE.parent) if place]
+    return next((folder for folder in found if folder.is_dir()), PACKAGE / "benchmarks")
+
+
 def results(given: str = "") -> Path:
     """The results folder: as given, else NBHELPERS_RESULTS, else `results` of the project or of the working folder."""
     chosen = given or os.environ.get("NBHELPERS_RESULTS", "")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from nbhelpers import data as datasets
 from nbhelpers import estimate, sweep
@@ -22,12 +23,12 @@ def carry_out(
     workers: int,
     fresh: sweep.Fresh,
     save: Callable[[], None],
-    weights: bool = False,
+    **how: Any,
 ) -> list[sweep.Failure]:
     """Carry out the runs without a record, a printed line for each, and return those that failed.
 
-    `save` is called now and then meanwhile. Raises InputError for a run that cannot work and RunError where the
-    images are not those of the recorded runs, both before anything is trained.
+    `save` is called now and then meanwhile; `how` are further options of `sweep.execute`. Raises InputError for a run
+    that cannot work and RunError where the images are not those of the recorded runs, both before anything is trained.
     """
     from nbhelpers import device as devices
 
@@ -37,14 +38,16 @@ def carry_out(
         devices.check_precision(run.recipe.precision, place)
     for images in {_images(run) for run in todo} if fresh != "all" else ():
         _check_fingerprint(runs, store, images)
-    workers = min(workers or sweep.default_workers(device), len(todo))
+    split = how.get("processes", 1)
+    workers = min(workers or sweep.default_workers(device), len(todo)) if split == 1 else 1
     predicted = sum(estimate.seconds(run) for run in todo) / workers * pace(runs, store)
     print(f"{unique} runs, {unique - len(todo)} recorded, about {duration(predicted)}", end="; ")
-    print(f"device: {devices.describe(place)}, workers: {workers}", flush=True)
+    shared = f"processes: {split}" if split > 1 else f"workers: {workers}"
+    print(f"device: {devices.describe(place)}, {shared}", flush=True)
     if reason := devices.unusable_gpu():
         print(reason, flush=True)
     failures, started, saved = [], time.monotonic(), 0.0
-    outcomes = sweep.execute(todo, store, workers=workers, device=device, fresh=fresh, weights=weights)
+    outcomes = sweep.execute(todo, store, workers=workers, device=device, fresh=fresh, **how)
     for done, (run, outcome) in enumerate(outcomes, 1):
         if isinstance(outcome, sweep.Failure):
             failures.append(outcome)
@@ -54,6 +57,43 @@ def carry_out(
             save()
             saved = time.monotonic()
     return failures
+
+
+class Live:
+    """The training of one net as a person watches it: one live line on a terminal, a line an epoch in a log."""
+
+    def __init__(self, epochs: int, run: Run):
+        import sys
+
+        from tqdm import tqdm
+
+        self.epochs, self.started, self.seen = epochs, time.monotonic(), 0
+        _, classes = datasets.describe(*_images(run))
+        steps = run.recipe.steps_per_epoch
+        self.images = steps * run.recipe.batch_size if steps else estimate.images(run, classes)[0]
+        hidden = not sys.stderr.isatty()
+        line = "{desc}{percentage:.0f}% done, {rate_noinv_fmt}, {remaining} left"
+        total = epochs * self.images
+        self.bar = tqdm(total=total, unit=" images", disable=hidden, dynamic_ncols=True, bar_format=line)
+
+    def step(self, images: int) -> None:
+        """A step on so many images is done."""
+        self.seen += images
+        self.bar.update(images)
+
+    def epoch(self, row: Mapping[str, Any]) -> None:
+        """An epoch is done, of which `row` is the history."""
+        said = {"train_accuracy": "training", "validation_accuracy": "validation", "test_accuracy": "test"}
+        accuracies = ", ".join(f"{name} {row[key]:.2f} %" for key, name in said.items() if key in row)
+        numbers = f"epoch {row['epoch']}/{self.epochs}: loss {row['train_loss']:.4f}, {accuracies}"
+        self.bar.set_description_str(f"{numbers}, ")
+        if self.bar.disable:
+            pace = self.seen / (time.monotonic() - self.started)
+            left = duration((self.epochs - row["epoch"]) * self.images / pace)
+            print(f"{numbers}, {pace:,.0f} images/s, {left} left", flush=True)
+
+    def close(self) -> None:
+        self.bar.close()
 
 
 def check(run: Run) -> None:

@@ -1,7 +1,7 @@
 """Published numbers: the tables of ``published.json`` as tidy rows in our labels.
 
 One mapping per study says which table holds what. A row is: our labels, `value`, `unit`, `n` (the repeats behind a
-mean, 1 for a single run) and `source`.
+mean, 1 for a single run, None where they are not stated) and `source`.
 """
 
 import json
@@ -108,10 +108,66 @@ def _curve(column: str, unit: str) -> Callable[[], Iterator[Row]]:
 
 def _assignment(column: str, unit: str = "%") -> Callable[[], Iterator[Row]]:
     def rows() -> Iterator[Row]:
-        for row in table("building_first_neural_networks", "assignment_notebook_curve"):
+        for row in table(LESSON, "assignment_notebook_curve"):
             yield {"arm": "the repaired net", "epoch": row["epoch"], "value": row[column], "unit": unit, "n": 1}
 
     return rows
+
+
+def _resnet_rows() -> Iterator[Row]:
+    curve = {row["epoch"]: row["test_acc_pct"] for row in table("resnet_cifar10", "resnet50_final_curve")}
+    for row in table("resnet_cifar10", "description_results"):
+        labels = {"net": _net(row["model"]), "epochs": row["epochs"], "parameters": row["parameters"]}
+        labels |= {"custom": row["custom_test_acc_pct"], "log": curve.get(row["epochs"]) == row["test_acc_pct"]}
+        yield labels | {"value": row["test_acc_pct"], "n": 1}
+
+
+def _net(model: str) -> str:
+    return model.lower().replace("-", "")
+
+
+def _resnet_curve(column: str, unit: str) -> Callable[[], Iterator[Row]]:
+    def rows() -> Iterator[Row]:
+        for row in table("resnet_cifar10", "resnet50_final_curve"):
+            labels = {"net": "resnet50", "epochs": 300, "epoch": row["epoch"]}
+            yield labels | {"value": row[column], "unit": unit, "n": 1}
+
+    return rows
+
+
+LESSON = "building_first_neural_networks"
+SPELT = {"GoogleNet": "GoogLeNet"}
+
+
+def _zoo_accuracy() -> Iterator[Row]:
+    for row in table(LESSON, "survey_accuracy"):
+        labels = {"family": SPELT.get(row["model"], row["model"]), "activation": row["activation"]}
+        yield labels | {"value": row["acc_pct_mean"], "sd": row["acc_pct_std"], "n": None}  # repeats are not stated
+
+
+def _zoo_seconds() -> Iterator[Row]:
+    for row in table(LESSON, "survey_training_time"):
+        labels = {"family": SPELT.get(row["model"], row["model"]), "activation": row["activation"]}
+        yield labels | {"value": row["seconds"], "unit": "s", "n": None}
+
+
+def _statement(number: int) -> Row:
+    (found,) = (row for row in everything()["studies"][LESSON]["tables"]["statements"]["rows"] if row["id"] == number)
+    return found
+
+
+def _zoo_errors() -> Iterator[Row]:
+    said, paper = _statement(21), everything()["provenance"][LESSON]["gelu_paper"]
+    for row in table(LESSON, "gelu_test_error"):
+        n = said["right"]["runs_cifar"] if row["dataset"].startswith("CIFAR") else said["quoted"]["runs"]
+        for title in ("GELU", "ReLU", "ELU"):
+            labels = {"data": row["dataset"], "activation": title}
+            yield labels | {"value": row[f"{title.lower()}_pct"], "n": n, "source": paper}
+
+
+def _zoo_factor() -> Iterator[Row]:
+    labels = {"activation": "Tanh", "over": "ReLU", "source": everything()["provenance"][LESSON]["lesson"]}
+    yield labels | {"value": _statement(16)["quoted"]["factor"], "unit": "×", "n": 1}
 
 
 SERIES: dict[str, tuple[str, dict[str, Callable[[], Iterator[Row]]]]] = {
@@ -146,12 +202,25 @@ SERIES: dict[str, tuple[str, dict[str, Callable[[], Iterator[Row]]]]] = {
         },
     ),
     "Building_First_Neural_Networks": (
-        "building_first_neural_networks",
+        f"{LESSON}/assignment_notebook",
         {
             "train_accuracy": _assignment("train_acc_pct"),
             "test_loss": _assignment("test_loss", "nats"),
             "test_accuracy": _assignment("test_acc_pct"),
         },
+    ),
+    "ResNet_CIFAR10": (
+        "resnet_cifar10",
+        {
+            "accuracy": _resnet_rows,
+            "train_loss": _resnet_curve("train_loss", "nats"),
+            "train_accuracy": _resnet_curve("train_acc_pct", "%"),
+            "test_accuracy": _resnet_curve("test_acc_pct", "%"),
+        },
+    ),
+    "Activation_Zoo": (
+        f"{LESSON}/survey",
+        {"accuracy": _zoo_accuracy, "seconds": _zoo_seconds, "error": _zoo_errors, "factor": _zoo_factor},
     ),
 }
 
@@ -164,12 +233,19 @@ def series(study: str, name: str):
     if name not in known:
         raise ValueError(f"published: {name!r}: {study} has {', '.join(known) or 'no published numbers'}")
     found = origin(study)
-    files = found.get("files") or [found["file"]]
+    files = places_of(found)
     made = [{"unit": "%"} | row for row in known[name]()]
-    return pd.DataFrame([row | {"source": f"{found['repository']}, {files[row.pop('file', 0)]}"} for row in made])
+    return pd.DataFrame([{"source": f"{found['repository']}, {files[row.pop('file', 0)]}"} | row for row in made])
 
 
 def origin(study: str) -> dict[str, Any]:
-    """Where the description and the notebook of `study` were published: repository, file, author, date."""
-    found = everything()["provenance"][SERIES[study][0]]
-    return found.get("assignment_notebook", found)
+    """Where the description and the notebook of `study` were published: repository, file or paper, author, date."""
+    found = everything()["provenance"]
+    for key in SERIES[study][0].split("/"):
+        found = found[key]
+    return found
+
+
+def places_of(origin: dict[str, Any]) -> list[str]:
+    """The files of an origin, or its paper."""
+    return origin.get("files") or [origin.get("file") or origin["paper"]]

@@ -11,7 +11,7 @@ import pickle
 import re
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +46,7 @@ def image_files(folder: Path) -> dict[str, dict[str, list[Path]]]:
         if not (folder / split).is_dir():
             raise DataError(f"{folder}: no folder {split!r}; expected {{train,test}}/CLASS/IMAGE")
         found[split] = {
-            each.name: sorted(p for p in each.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+            each.name: _images_in(each)
             for each in sorted((folder / split).iterdir())
             if each.is_dir() and not each.name.startswith(".")
         }
@@ -78,6 +78,38 @@ def class_folders(folder: Path, channels: int | None = None, size: int | None = 
     return {split: (_stack(images[split], colour), labels[split]) for split in SPLITS}, tuple(found["train"])
 
 
+def labelled_folder(
+    folder: Path, class_names: Sequence[str], size: int, channels: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Images (N, size, size, C) in folder/CLASS, and their labels: the positions of the classes in `class_names`.
+
+    DataError for a folder that is none of these classes, and where there are no images.
+    """
+    classes = [each.name for each in sorted(folder.iterdir()) if each.is_dir() and not each.name.startswith(".")]
+    if odd := sorted(set(classes) - set(class_names)):
+        raise DataError(
+            f"{folder}: the net does not know the classes {', '.join(odd[:5])}; it knows {', '.join(class_names)}"
+        )
+    files = {name: _images_in(folder / name) for name in classes}
+    images = _decode((p for own in files.values() for p in own), Path.read_bytes, channels, size)
+    if not images:
+        raise DataError(f"{folder}: no images in class folders ({', '.join(IMAGE_SUFFIXES)})")
+    labels = np.repeat([class_names.index(name) for name in classes], [len(own) for own in files.values()])
+    return _stack(images, colour=channels == 3), labels.astype(np.int64)
+
+
+def unlabelled_folder(folder: Path, size: int, channels: int) -> np.ndarray:
+    """The images (N, size, size, C) that lie in `folder`, by name. DataError where there are none."""
+    images = _decode(_images_in(folder), Path.read_bytes, channels, size)
+    if not images:
+        raise DataError(f"{folder}: no images ({', '.join(IMAGE_SUFFIXES)})")
+    return _stack(images, colour=channels == 3)
+
+
+def _images_in(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+
+
 def cifar(path: Path) -> Raw:
     """CIFAR-10 or CIFAR-100 (fine labels) from the folder of python batches or the .tar.gz of it."""
     try:
@@ -88,7 +120,7 @@ def cifar(path: Path) -> Raw:
                 members = {Path(m.name).name: tar.extractfile(m).read() for m in tar if m.isfile()}
         raw = {}
         for split, pattern in (("train", r"data_batch_\d|train"), ("test", r"test_batch|test")):
-            batches = [_Arrays.loads(members[name]) for name in sorted(members) if re.fullmatch(pattern, name)]
+            batches = [Arrays.loads(members[name]) for name in sorted(members) if re.fullmatch(pattern, name)]
             planes = np.concatenate([batch["data"] for batch in batches]).reshape(-1, 3, 32, 32)
             labels = np.concatenate([batch.get("fine_labels") or batch["labels"] for batch in batches])
             raw[split] = (np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), labels.astype(np.int64))
@@ -98,10 +130,15 @@ def cifar(path: Path) -> Raw:
     return raw, CIFAR100 if fine else CIFAR10
 
 
-_ALLOWED = ("numpy.ndarray", "numpy.dtype", "numpy.core.multiarray._reconstruct")
+# _codecs.encode is how Python 3 writes bytes for Python 2, _frombuffer what numpy writes in pickles of protocol 5.
+_ALLOWED = ("ndarray", "dtype", "core.multiarray._reconstruct", "core.multiarray.scalar", "core.numeric._frombuffer")
 
 
-class _Arrays(pickle.Unpickler):
+def _as_bytes(text: str, encoding: str) -> bytes:
+    return text.encode("latin1")
+
+
+class Arrays(pickle.Unpickler):
     """Unpickles numpy arrays and plain values; a pickle that names anything else is refused unexecuted."""
 
     @classmethod
@@ -109,9 +146,11 @@ class _Arrays(pickle.Unpickler):
         return cls(io.BytesIO(content), encoding="latin1").load()  # written by Python 2
 
     def find_class(self, module: str, name: str) -> object:
-        if f"{module}.{name}".replace("_core", "core") not in _ALLOWED:
+        if (module, name) == ("_codecs", "encode"):
+            return _as_bytes
+        if f"{module}.{name}".replace("_core", "core") not in {f"numpy.{allowed}" for allowed in _ALLOWED}:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}")
-        return super().find_class(module, name)
+        return super().find_class(module.replace("numpy.core", "numpy._core"), name)
 
 
 def mnist(path: Path) -> Raw:

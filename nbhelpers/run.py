@@ -44,6 +44,7 @@ class Data(Spec):
     draw: a validation split. "seen" tests on the training images themselves, which is a fault.
     test_mean, test_std: for the test images, where they are not those of the training images; None: the same.
     permutation_seed: the pixels of all images change places by one permutation that this draws; None leaves them.
+    validation_per_class: images of each class held out of the training split by the same draw, for `Recipe.keep`.
     augment: what is done to training images, each with its own draw in every epoch.
     """
 
@@ -60,17 +61,21 @@ class Data(Spec):
     test_from: Literal["test", "train", "seen"] = "test"
     permutation_seed: Annotated[int, Field(ge=0)] | None = None
     augment: tuple[named("augmentation", AUGMENTATIONS), ...] = ()
+    validation_per_class: Count | None = None
 
     @model_validator(mode="after")
     def _a_split_has_a_size(self):
         if self.test_from == "train" and self.test_per_class is None:
             raise ValueError("test_per_class: None: a validation split needs a number of images of each class")
+        if self.test_from == "train" and self.validation_per_class:
+            raise ValueError(f"validation_per_class: {self.validation_per_class}: not with test_from train")
         return self
 
     @property
     def drawn_by_run(self) -> bool:
         """Whether runs with other seeds train on other images."""
-        return self.subset_seed is None and (self.per_class is not None or self.test_from == "train")
+        held_out = self.test_from == "train" or self.validation_per_class is not None
+        return self.subset_seed is None and (self.per_class is not None or held_out)
 
 
 class Recipe(Spec):
@@ -81,9 +86,11 @@ class Recipe(Spec):
     epoch so many steps, through one shuffled pass after the other, instead of one pass. shuffle: anew for each
     "epoch", "once" for all epochs, or "never": then the images come class by class.
     label_smoothing: the share of each target that is spread over all classes. mixing: of the images of a batch
-    (`mixing.Mixer`). sam: the radius of sharpness-aware minimisation (`train.moved_uphill`), 0 for none.
+    (`mixing.Mixer`). sam: the radius of sharpness-aware minimisation (`steps.moved_uphill`), 0 for none.
+    distillation: the weight of a teacher's answers in the loss, at a temperature (`distillation.Teacher`).
     precision: fp32 (TF32 off), tf32, or autocast to bf16 or fp16 with evaluation in fp32.
     evaluate: on the test images at the "end", or after every "epoch" (for display: nothing is chosen by it).
+    keep: the weights of the "last" epoch, or of the one that is "best" on the validation images.
     """
 
     optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
@@ -106,6 +113,9 @@ class Recipe(Spec):
     sam: NonNegative = 0.0
     precision: Literal["fp32", "tf32", "bf16", "fp16"] = "fp32"
     evaluate: Literal["end", "epoch"] = "end"
+    keep: Literal["last", "best"] = "last"
+    distillation: Annotated[float, Field(ge=0, le=1)] = 0.0
+    temperature: Positive = 4.0
 
     @model_validator(mode="after")
     def _warmup_leaves_epochs(self):
@@ -141,20 +151,31 @@ class Recipe(Spec):
 class Run(Spec):
     """One arm with one seed: what is trained, recorded and cached.
 
-    labels (what tables and figures group by) and probes (what is measured besides) are not part of the
-    key: the same run under other labels is the same run.
+    teacher: the run whose trained net is distilled into this one, or the SHA-256 of the file of its weights. labels
+    (what tables and figures group by) and probes (what is measured besides) are not part of the key: the same run under
+    other labels is the same run.
     """
 
     data: Data
     model: Model
     recipe: Recipe
     seed: Annotated[int, Field(ge=0)]
+    teacher: Run | Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
     labels: dict[str, Any] = Field(default_factory=dict)
     probes: tuple[str, ...] = ()
 
+    @model_validator(mode="after")
+    def _has_what_the_recipe_needs(self):
+        if self.recipe.keep == "best" and not self.data.validation_per_class:
+            raise ValueError("keep: 'best': needs validation images: validation_per_class is None")
+        if self.recipe.distillation and self.teacher is None:
+            raise ValueError(f"distillation: {self.recipe.distillation:g}: needs a teacher")
+        return self
+
     def canonical(self) -> dict[str, Any]:
         everything = super().canonical()
-        return {name: everything[name] for name in ("data", "model", "recipe")} | {"seed": self.seed}
+        teacher = {"teacher": everything["teacher"]} if self.teacher else {}
+        return {name: everything[name] for name in ("data", "model", "recipe")} | {"seed": self.seed} | teacher
 
     def model_copy(self, **changes: Any) -> Run:
         """A copy with its own key: the cached one would come along."""

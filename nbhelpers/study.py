@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 from IPython.display import Code, Image, Markdown, clear_output, display
 
-from nbhelpers import claims, estimate, outputs, parameters, progress, published, records, sweep, tables
+from nbhelpers import claims, estimate, outputs, parameters, progress, published, records, settings, sweep, tables
 from nbhelpers import data as datasets
 from nbhelpers.errors import InputError, RunError
 from nbhelpers.models import Model
@@ -62,23 +62,11 @@ class Study:
         A size or a number of images that is all there is means the same as none, so that the run is the same too.
         Raises DataError for a data set that is unknown or has too few classes.
         """
-        values = self._changed(changes)
-        name, number = values["dataset"], values.get("classes")
-        datasets.check(name, values.get("size"), number)
-        shape, classes = datasets.describe(name)
-        everything = dict(zip(("per_class", "test_per_class"), datasets.per_class(name), strict=True))
-        everything |= {"size": shape[1], "classes": classes}
-        own = {"name": "dataset", "per_class": "images_per_class", "test_per_class": "test_images_per_class"}
-        given = {f: values.get(own.get(f, f), d.get_default()) for f, d in Data.model_fields.items()}
-        if given["test_from"] == "train":  # then neither number is all there is
-            everything = {field: value for field, value in everything.items() if not field.endswith("per_class")}
-        given |= {field: None for field, value in everything.items() if given[field] == value}
-        return Data(**given | {"subset_seed": 0 if values.get("shared_subset") else None})
+        return settings.data(self._changed(changes))
 
     def recipe(self, **changes: Any) -> Recipe:
         """The Recipe whose fields are the parameters of the same names, with `changes`."""
-        values = self._changed(changes)
-        return Recipe(**{name: values[name] for name in Recipe.model_fields if name in values})
+        return settings.recipe(self._changed(changes))
 
     def _changed(self, changes: Mapping[str, Any]) -> dict[str, Any]:
         """The parameters with `changes`, which may also name fields of Recipe and Data that are no parameters."""
@@ -95,10 +83,19 @@ class Study:
     # ------------------------------------------------------------------ runs
 
     def runs(
-        self, seeds: Sequence[int], model: Model, data: Data, recipe: Recipe, probes: Sequence[str] = (), **labels: Any
+        self,
+        seeds: Sequence[int],
+        model: Model,
+        data: Data,
+        recipe: Recipe,
+        probes: Sequence[str] = (),
+        teachers: Sequence[Run] = (),
+        **labels: Any,
     ) -> list[Run]:
-        """The runs of one arm, one for each seed."""
-        return [Run(data=data, model=model, recipe=recipe, seed=s, probes=probes, labels=labels) for s in seeds]
+        """The runs of one arm, one for each seed. teachers: runs of these seeds, whose nets are distilled into them."""
+        taught = {run.seed: run for run in teachers}
+        common = {"data": data, "model": model, "recipe": recipe, "probes": probes, "labels": labels}
+        return [Run(seed=seed, teacher=taught.get(seed), **common) for seed in seeds]
 
     def sweep(self, runs: Sequence[Run]) -> pd.DataFrame:
         """Carry out the runs that have no record yet, and return all that are recorded, a row per run.
@@ -117,7 +114,9 @@ class Study:
             raise nothing
         outputs.write_plan(self.store.folder, self._head() | {"seeds": len(self.seeds), "looks": 1}, self._runs)
         if may_train:
-            how = {name: self.values[name] for name in ("device", "workers", "weights")} | {"fresh": fresh}
+            how = {name: self.values[name] for name in ("device", "workers", "weights", "compiled", "processes")} | {
+                "fresh": fresh
+            }
             failures = progress.carry_out(runs, self.store, save=self._collect, **how)
             clear_output()
         frame = self._collect()
@@ -194,8 +193,9 @@ class Study:
             *(parameters.read(folder / f"{name}.yaml") for name in (one, other)), names=(one, other)
         )
 
-    def table(self, frame: pd.DataFrame, note: str = "") -> None:
-        """Show a table, with a line below it; of an empty one the line alone."""
+    def table(self, frame: pd.DataFrame | list[dict[str, Any]], note: str = "") -> None:
+        """Show a table, or rows as one, with a line below it; of an empty one the line alone."""
+        frame = pd.DataFrame(frame) if isinstance(frame, list) else frame
         if not frame.empty:
             display(_Table(frame))
         if note:
@@ -228,7 +228,7 @@ class Study:
         notes = [agreement] if self.comparable else ["Embedded images: a demonstration of the method, not a result."]
         if self.name in published.SERIES:
             origin = published.origin(self.name)
-            notes.append(f"Published: {origin['repository']}, {', '.join(origin.get('files') or [origin['file']])}.")
+            notes.append(f"Published: {origin['repository']}, {', '.join(published.places_of(origin))}.")
         if absent := len({run.key for run in self._runs}) - len(self._records):
             notes.append(f"Interim: {absent} planned runs are not recorded yet.")
         if diverged := sum(record["status"] == "diverged" for record in self._records.values()):

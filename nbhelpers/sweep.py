@@ -21,7 +21,7 @@ class Failure:
 
 
 Outcome = dict[str, Any] | Failure
-Job = Callable[[Run], dict[str, Any] | str]  # what carries out one run: `perform.attempt` with its device and folder
+Job = Callable[[Run], dict[str, Any] | str]  # what carries out one run: `launch.attempt` with its device and folder
 
 
 Fresh = Literal["", "all", "probes"]  # which recorded runs are done again: none, all, or those that lack a probe
@@ -47,20 +47,24 @@ def execute(
     fresh: Fresh = "",
     limit: float | None = None,
     weights: bool = False,
+    compiled: str = "no",
+    processes: int = 1,
 ) -> Iterator[tuple[Run, Outcome]]:
     """Carry out what is missing and yield each run with its record, already written, or its Failure.
 
     workers: processes, each with one CPU thread; 0 takes one per CPU core, or one on a GPU; 1 stays in this
     process. limit: wall-clock seconds that one run may take (worker processes only). weights: keep the trained
-    weights in the set's folder ``weights``. The set's lock is held meanwhile: a second execution of the same set
+    weights in the set's folder ``weights``. compiled: see `device.COMPILED`. processes: among how many each run is
+    split, one run at a time then. The set's lock is held meanwhile: a second execution of the same set
     waits, and then finds the records of the first.
     """
-    from nbhelpers.perform import attempt
+    from nbhelpers.launch import attempt
 
     with store.lock():
         todo = missing(runs, store, fresh)
-        workers = min(workers or default_workers(device), len(todo))
-        job = partial(attempt, device=device, weights=store.folder / "weights" if weights else None)
+        workers = min(workers or default_workers(device), len(todo)) if processes == 1 else 1
+        options = {"device": device, "weights": store.folder / "weights" if weights else None, "compiled": compiled}
+        job = partial(attempt, processes=processes, **options)
         outcomes = in_process(todo, job) if workers <= 1 and limit is None else pool(todo, job, workers, limit)
         try:
             for run, outcome in outcomes:

@@ -52,18 +52,33 @@ def load(spec: Data, seed: int) -> tuple[Images, Images, datasets.Dataset]:
         "train": (whole.train_images, whole.train_labels),
         "test": (whole.test_images, whole.test_labels),
     }
-    spare = spec.test_per_class if spec.test_from == "train" else 0
+    spare = _spare(spec)
     train = subset(whole.train_labels, classes, spec.per_class, "train", subset_seed, spare)
-    if spare:
+    if spec.test_from == "train":
         test = held_out(whole.train_labels, classes, spare, subset_seed)
     elif spec.test_from == "seen":
         test = train
     else:
         test = subset(whole.test_labels, classes, spec.test_per_class, "test", 0)
-    train = _images(*splits["train"], train, classes, spec, spec.mean, spec.std)
+    train = _images(*splits["train"], train, classes, spec)
     tested = splits["test" if spec.test_from == "test" else "train"]
-    test = _images(*tested, test, classes, spec, spec.test_mean or spec.mean, spec.test_std or spec.std)
+    test = _images(*tested, test, classes, spec, tested=True)
     return replace(train, augment=spec.augment, mean=spec.mean, std=spec.std), test, whole
+
+
+def validation(spec: Data, seed: int) -> Images | None:
+    """The validation images of `spec`, for a run with `seed`; None where it holds out none."""
+    if spec.validation_per_class is None:
+        return None
+    whole = datasets.load(spec.name, size=spec.size, classes=spec.classes)
+    classes, subset_seed = len(whole.class_names), seed if spec.subset_seed is None else spec.subset_seed
+    index = held_out(whole.train_labels, classes, spec.validation_per_class, subset_seed)
+    return _images(whole.train_images, whole.train_labels, index, classes, spec)
+
+
+def _spare(spec: Data) -> int:
+    """How many training images of each class are held out."""
+    return (spec.test_per_class if spec.test_from == "train" else spec.validation_per_class) or 0
 
 
 def subset(
@@ -97,11 +112,16 @@ def held_out(labels: np.ndarray, classes: int, count: int, seed: int) -> np.ndar
     return np.sort(np.concatenate([shuffled[-count:] for shuffled in drawn]))
 
 
-def _images(pixels: np.ndarray, labels: np.ndarray, index: np.ndarray, classes: int, spec: Data, mean, std) -> Images:
+def _images(
+    pixels: np.ndarray, labels: np.ndarray, index: np.ndarray, classes: int, spec: Data, tested: bool = False
+) -> Images:
     images = torch.from_numpy(np.ascontiguousarray(pixels[index])).permute(0, 3, 1, 2)
     if spec.permutation_seed is not None:
         places = stream(spec.permutation_seed, "pixels").permutation(images.shape[2] * images.shape[3])
         images = images.flatten(2)[:, :, torch.from_numpy(places)].unflatten(2, images.shape[2:])
+    mean, std = spec.mean, spec.std
+    if tested:
+        mean, std = spec.test_mean or mean, spec.test_std or std
     return Images(normalise(images, mean, std), torch.from_numpy(np.asarray(labels[index])).long(), classes)
 
 

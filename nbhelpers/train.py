@@ -1,22 +1,24 @@
 """The training loop: what every study runs, and what `nb.fit` runs in a cell."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
 from nbhelpers import augment
 from nbhelpers import device as devices
-from nbhelpers.checkpoints import Checkpoint, Progress, random_state, set_random_state
+from nbhelpers.checkpoints import Best, Checkpoint, Progress, random_state, set_random_state
+from nbhelpers.distillation import Teacher
+from nbhelpers.distributed import World
 from nbhelpers.errors import InputError
-from nbhelpers.mixing import Mixer, Targets
+from nbhelpers.mixing import Mixer
 from nbhelpers.run import Recipe
+from nbhelpers.steps import gradient, make_optimizer, moved_uphill
 from nbhelpers.streams import seed_of, stream
 from nbhelpers.tensors import Images
 
@@ -41,18 +43,26 @@ def fit(
     seed: int = 0,
     device: str | torch.device = "cpu",
     on_epoch: Callable[[dict[str, Any]], None] | None = None,
+    on_step: Callable[[int], None] | None = None,
     checkpoint: Checkpoint | None = None,
+    validation: Images | None = None,
+    best: Best | None = None,
+    teacher: Teacher | None = None,
+    compiled: str = "no",
+    world: World | None = None,
     **settings: Any,
 ) -> list[dict[str, Any]]:
     """Train `model` in place; return a row per epoch: train_loss (mean cross-entropy in nats),
-    train_accuracy (per cent, counted while training), lr, seconds (CPU time; wall time on a GPU), and
-    test_loss and test_accuracy where the recipe evaluates every epoch.
+    train_accuracy (per cent, counted while training), lr, seconds (CPU time; wall time on a GPU), test_loss and
+    test_accuracy where the recipe evaluates every epoch, validation_loss and validation_accuracy where there are
+    `validation` images, on which `best` chooses its epoch.
 
     `settings` are the fields of a Recipe, for use without one: ``fit(net, train, epochs=3, lr=0.1,
     batch_size=64)``. Training stops after an epoch whose loss is not finite. The batches of an epoch depend on
     `seed` and the epoch alone. With a `checkpoint` whose file is there, training goes on from it, and on a CPU ends
-    with the same bits as if it had never stopped. Raises InputError for a field, device or precision that is not
-    allowed, and for a checkpoint of another training.
+    with the same bits as if it had never stopped. compiled: how torch prepares the net (`device.COMPILED`). world: the
+    processes among which every batch is split. Raises InputError for a field, device or precision that is not allowed,
+    and for a checkpoint of another training.
     """
     if recipe and settings:
         raise InputError(f"{', '.join(settings)}: give a recipe or its fields, not both")
@@ -62,27 +72,41 @@ def fit(
     memory_format = layout(model)
     model.to(device, memory_format=memory_format)
     train = train.to(device, memory_format)
-    test = test.to(device, memory_format) if test is not None else None
+    test, validation = (part.to(device, memory_format) if part is not None else None for part in (test, validation))
     optimizer = make_optimizer(model, recipe)
     scaler = torch.amp.GradScaler(device.type, enabled=recipe.precision == "fp16")
     progress = checkpoint.restore(model, optimizer, scaler) if checkpoint else Progress()
+    if best and progress.best:
+        best.epoch, best.accuracy, best.weights = progress.best.epoch, progress.best.accuracy, progress.best.weights
+    progress.best = best
     history = progress.history
+    forward = devices.compiled(model, compiled, device)
+    options = {"teacher": teacher, "on_step": on_step, "forward": forward}
+    if world:
+        world.check(image_order(len(train), recipe, seed, 0).size, recipe.batch_size)
+        options |= {"forward": world.parallel(forward, device), "world": world}
+    within = None if world else checkpoint  # sums of an epoch are spread over the processes
     for epoch in range(progress.epoch, min(recipe.epochs, recipe.stop_after or recipe.epochs)):
         started = clock(device)
         lr = recipe.learning_rate(epoch)
         for group in optimizer.param_groups:
             group["lr"] = lr
-        loss, accuracy = train_epoch(model, train, optimizer, scaler, recipe, seed, epoch, progress, checkpoint)
+        loss, accuracy = train_epoch(model, train, optimizer, scaler, recipe, seed, epoch, progress, within, **options)
         row = {"epoch": epoch + 1, "train_loss": loss, "train_accuracy": accuracy, "lr": lr}
         row["seconds"] = round(clock(device) - started, 3)
         if test is not None and recipe.evaluate == "epoch":
             result = evaluate(model, test, recipe.test_batch_size)
             row |= {"test_loss": result.loss, "test_accuracy": result.accuracy}
+        if validation is not None:
+            result = evaluate(model, validation, recipe.test_batch_size)
+            row |= {"validation_loss": result.loss, "validation_accuracy": result.accuracy}
+            if best:
+                best.see(model, epoch + 1, result.accuracy)
         history.append(row)
         if on_epoch:
             on_epoch(row)
-        progress = Progress(epoch + 1, history=history)
-        if checkpoint and checkpoint.due():
+        progress = Progress(epoch + 1, history=history, best=best)
+        if checkpoint and checkpoint.due() and not (world and world.rank):
             checkpoint.save(model, optimizer, scaler, progress)
         if not np.isfinite(loss):
             break
@@ -99,14 +123,20 @@ def train_epoch(
     epoch: int,
     progress: Progress = START,
     checkpoint: Checkpoint | None = None,
+    *,
+    forward: nn.Module | None = None,
+    teacher: Teacher | None = None,
+    world: World | None = None,
+    on_step: Callable[[int], None] | None = None,
 ) -> tuple[float, float]:
     """One pass over the training images; mean loss and accuracy in per cent, both counted on the way.
 
-    `progress` says where in the epoch to go on, from a `checkpoint` that is written now and then.
+    `progress` says where in the epoch to go on, from a `checkpoint` that is written now and then. forward: the model
+    as it is called, where it is compiled or data parallel. on_step is told how many images each step took.
     """
     model.train()
     device, size = train.labels.device, recipe.batch_size
-    torch.manual_seed(seed_of(seed, f"dropout/{epoch}"))
+    torch.manual_seed(seed_of(seed, f"dropout/{epoch}/{world.rank}" if world and world.rank else f"dropout/{epoch}"))
     order = torch.from_numpy(image_order(len(train), recipe, seed, epoch)).to(device)
     n, drawn = len(order), None
     if train.augment:
@@ -120,20 +150,27 @@ def train_epoch(
         index = order[start : start + size]
         x, y = train.batch(index) if drawn is None else (drawn.batch(train.images, index, start), train.labels[index])
         x, target = mixer.batch(x, y) if mixer else (x, y)
-        logits, loss = gradient(model, x, target, optimizer, scaler, recipe)
+        share = world.weight(len(y)) if world else 1.0
+        x, target = world.part(x, target) if world else (x, target)
+        logits, loss = gradient(forward or model, x, target, optimizer, scaler, recipe, teacher, share)
         if recipe.sam:
             with moved_uphill(model, recipe.sam):
-                gradient(model, x, target, optimizer, scaler, recipe)
+                gradient(forward or model, x, target, optimizer, scaler, recipe, teacher, share)
         scaler.step(optimizer)
         scaler.update()
         # Summed where they are: reading a number back would make a GPU wait at every step.
         loss_sum += loss * len(y)
-        hits += target.hits(logits) if mixer else (logits.argmax(1) == y).sum()
+        hits += target.hits(logits) if mixer else (logits.argmax(1) == target).sum()
         step = start // size + 1
         if checkpoint and start + size < n and checkpoint.due(step):
             random = random_state(device, mixer and mixer.draws)
-            here = Progress(epoch, step, loss_sum.item(), hits.item(), progress.history, random)
+            here = Progress(epoch, step, loss_sum.item(), hits.item(), progress.history, random, progress.best)
             checkpoint.save(model, optimizer, scaler, here)
+        if on_step:
+            on_step(len(y))
+    if world:
+        world.sum(loss_sum, hits)
+        loss_sum /= world.size
     return loss_sum.item() / n, 100 * hits.item() / n
 
 
@@ -156,46 +193,6 @@ def image_order(n: int, recipe: Recipe, seed: int, epoch: int) -> np.ndarray:
     return np.concatenate(passes)[first % n :][:count]
 
 
-def gradient(
-    model: nn.Module,
-    x: Tensor,
-    target: Tensor | Targets,
-    optimizer: torch.optim.Optimizer,
-    scaler: torch.amp.GradScaler,
-    recipe: Recipe,
-) -> tuple[Tensor, Tensor]:
-    """Put the gradient of the mean loss of a batch in the model's parameters; logits and loss, without their graph.
-
-    x: (B, C, H, W). target: labels (B,), or the targets of mixed images.
-    """
-    optimizer.zero_grad(set_to_none=True)
-    with autocast(recipe.precision, x.device):
-        logits = model(x)
-        if isinstance(target, Targets):
-            loss = target.loss(logits, recipe.label_smoothing)
-        else:
-            loss = F.cross_entropy(logits, target, label_smoothing=recipe.label_smoothing)
-    scaler.scale(loss).backward()
-    return logits.detach(), loss.detach()
-
-
-@contextmanager
-def moved_uphill(model: nn.Module, radius: float) -> Iterator[None]:
-    """The weights moved by `radius` along their gradient, and moved back at the end: w + radius * g / |g|.
-
-    The gradient at that point is what sharpness-aware minimisation steps along (SAM, arXiv:2010.01412). The norm is
-    over all parameters.
-    """
-    weights = [p for p in model.parameters() if p.grad is not None]
-    kept = [p.detach().clone() for p in weights]
-    norm = torch.stack([p.grad.norm() for p in weights]).norm()
-    with torch.no_grad():
-        torch._foreach_add_(weights, [p.grad * (radius / (norm + 1e-12)) for p in weights])
-    yield
-    with torch.no_grad():
-        torch._foreach_copy_(weights, kept)
-
-
 @torch.inference_mode()
 def evaluate(model: nn.Module, test: Images, batch_size: int = 256) -> Evaluation:
     """Loss and accuracy of `model` in evaluation mode and fp32, on all images of `test` in their order."""
@@ -209,34 +206,6 @@ def evaluate(model: nn.Module, test: Images, batch_size: int = 256) -> Evaluatio
     return Evaluation(
         torch.stack(losses).sum().item() / len(test), 100 * int(hits.sum(dtype=np.int64)) / len(test), hits
     )
-
-
-def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """The recipe's optimizer over all parameters, in torch's fused implementation."""
-    if recipe.optimizer == "sgd":
-        return torch.optim.SGD(
-            model.parameters(),
-            lr=recipe.lr,
-            momentum=recipe.momentum,
-            weight_decay=recipe.weight_decay,
-            nesterov=recipe.nesterov,
-            fused=True,
-        )
-    kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
-    return kind(
-        model.parameters(),
-        lr=recipe.lr,
-        betas=recipe.betas,
-        eps=recipe.eps,
-        weight_decay=recipe.weight_decay,
-        fused=True,
-    )
-
-
-def autocast(precision: str, device: torch.device):
-    """Autocast for "bf16" and "fp16"; nothing for the others."""
-    kind = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
-    return torch.autocast(device.type, dtype=kind) if kind else nullcontext()
 
 
 def layout(model: nn.Module) -> torch.memory_format:

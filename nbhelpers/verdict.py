@@ -11,7 +11,8 @@ class Verdict:
     """What the seeds say about a claim: holds, fails, undecided, or interim (too few seeds for a verdict).
 
     `estimate`, `low`, `high` are those of the `part` that decides or comes nearest to it, at the level that
-    decides, in `unit`; where `rule` is "share", the share of seeds in the region. For a "spread": the largest
+    decides, in `unit`; where `rule` is "share", the share of seeds in the region. For an "extreme" (`pooled`): the
+    largest or least of many differences, `part` the one whose estimate it is. For a "spread": the largest
     difference of two arms (biased upwards) and the bounds of the true one. `margin`: the least move of the region's
     boundary that would tip the verdict. `on_these_images`: whether the error over test images would undo it. None
     is what cannot be said: for want of seeds, of images, or of a boundary to move.
@@ -55,7 +56,9 @@ class Verdict:
         said += "" if self.margin is None else f", margin {self.margin:.{digits}f}"
         said += "" if self.seeds_needed is None else f", about {self.seeds_needed} seeds would decide"
         lead = self.verdict + (" on these images" if self.on_these_images else "")
-        if len(self.parts) > 1 and self.rule != "spread":
+        if self.rule == "extreme":
+            lead += f" at {self.part}"
+        elif len(self.parts) > 1 and self.rule != "spread":
             lead += f" in all {len(self.parts)}, nearest" if self.verdict == "holds" else ""
             lead += f" at {self.part}"
         return f"{lead}: {said}"

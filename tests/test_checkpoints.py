@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from nbhelpers import checkpoints, train
-from nbhelpers.checkpoints import Checkpoint
+from nbhelpers.checkpoints import Best, Checkpoint
 from nbhelpers.errors import InputError
 from nbhelpers.models import MLP, ConvNet, ResNet
 from nbhelpers.models.initialise import build
@@ -82,6 +82,29 @@ def test_stopped_at_every_step_in_turn_it_ends_with_the_same_bits(job, kind, tmp
             except Killed:
                 stops += 1
     assert stops > 5 and same(found, whole)
+
+
+def test_the_best_epoch_so_far_survives_a_stop(random_images, tmp_path, monkeypatch):
+    images, recipe = random_images(26, SHAPE, 3), Recipe(lr=0.5, epochs=9, batch_size=4)
+
+    def run(checkpoint=None):
+        best, net = Best(), build(MLP(hidden=(6,)), SHAPE, 3, 0)
+        train.fit(net, images, recipe=recipe, seed=5, validation=images, best=best, checkpoint=checkpoint)
+        return best
+
+    whole, checkpoint, stops = run(), Checkpoint(tmp_path / "c.safetensors", {}, every=1), 0
+    assert 1 < whole.epoch < 9  # or this says nothing
+    while True:
+        with monkeypatch.context() as patch:
+            stop_after(patch, 5)
+            try:
+                found = run(checkpoint)
+                break
+            except Killed:
+                stops += 1
+    assert stops > 8 and (found.epoch, found.accuracy) == (whole.epoch, whole.accuracy)
+    assert found.weights.keys() == whole.weights.keys()
+    assert all(torch.equal(found.weights[name], whole.weights[name]) for name in whole.weights)
 
 
 def test_a_checkpoint_changes_nothing_and_a_finished_run_is_not_trained_again(job, tmp_path):

@@ -145,3 +145,23 @@ def test_net_images_and_random_stream_are_left_as_they_were(random_images):
     assert torch.equal(train.images, pixels) and torch.equal(stream, torch.get_rng_state())
     assert all(parameter.grad is None for parameter in net.parameters())
     assert [type(layer) for name, layer in net.named_children() if name.startswith("act")] == [ScaledReLU] * 2
+
+
+@pytest.mark.parametrize(("r", "until"), [(1.0, 200), (2.0, 200), (64.0, 200)])
+def test_where_no_product_is_rounded_the_twin_follows_all_the_way(random_images, r, until):
+    found = gain.followed(mlp(r, output="softmax"), random_images(40), 0.1, batch_size=16)
+    assert found == {"steps": until, "power of two": 0}
+
+
+def test_with_rounding_it_follows_for_a_while(random_images, monkeypatch):
+    found = gain.followed(mlp(62.0, output="softmax"), random_images(40), 0.1, batch_size=16)
+    assert found["power of two"] == 0 and found["steps"] >= 1
+    twin = gain.plain_twin
+    monkeypatch.setattr(gain, "plain_twin", lambda net: twin(net).apply(_doubled))  # a wrong twin does not follow
+    found = gain.followed(mlp(62.0), random_images(40), 0.1, batch_size=16)
+    assert found["steps"] == 0 and found["power of two"] > 0.01
+
+
+def _doubled(layer: nn.Module) -> None:
+    if isinstance(layer, nn.Linear):
+        layer.weight.data *= 2

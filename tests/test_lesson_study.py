@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from nbhelpers import parameters, perform, published, tables
-from nbhelpers.lesson import Answer, Statements, answers, assignment, measured, nets, speed, survey
+from nbhelpers.lesson import Answer, Statements, answers, assignment, measured, nets, survey
 from nbhelpers.lesson.listings import STUDY
 from nbhelpers.lesson.statements import CITED, agrees
 from nbhelpers.run import Run
@@ -146,20 +146,6 @@ def test_nets_cost_what_their_names_say():
     published_net = nets.digits([32, 64, 128, 256], [50]).build((1, 28, 28), 10)
     assert sum(p.numel() for p in published_net.parameters()) == 593200
     assert nets.patches(8, "none").layers != nets.patches(8, "waves").layers
-
-
-def history(*losses):
-    return [{"epoch": i, "train_loss": loss} for i, loss in enumerate(losses, 1)]
-
-
-def test_speed_is_counted_in_epochs_to_the_same_loss():
-    rows = [("fast", 0, history(3, 1, 0.5, 0.2)), ("slow", 0, history(4, 3, 2, 1))]
-    rows += [("fast", 1, history(3, 3, 3, 3)), ("slow", 1, history(4, 2, 2, 2)), ("fast", 2, history(1))]
-    df = pd.DataFrame(rows, columns=["arm", "seed", "history"])
-    found = speed.speed_up(df, "arm", "fast", "slow")
-    assert found.set_index("seed")["value"].to_dict() == {0: 2.0, 1: 0.5}
-    with pytest.raises(ValueError, match="no seed has both"):
-        speed.speed_up(df, "arm", "fast", "other")
 
 
 def test_measured_columns_come_from_the_probes(make_run):

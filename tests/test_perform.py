@@ -11,10 +11,11 @@ from nbhelpers import perform as performing
 from nbhelpers import probes, records, tensors, train
 from nbhelpers.device import DeviceError
 from nbhelpers.errors import InputError
+from nbhelpers.launch import attempt
 from nbhelpers.models import MLP, ConvNet
 from nbhelpers.models.initialise import build
-from nbhelpers.perform import attempt, finite, perform
-from nbhelpers.run import VERSION
+from nbhelpers.perform import finite, perform
+from nbhelpers.run import VERSION, Data
 
 PROBES = ("gradient_norms@1", "activation_slopes@1", "recalibrated_batchnorm@2", "gradient_norms_by_epoch@1")
 CONVNET = ConvNet(channels=[4, 6], pool=(1,))
@@ -87,7 +88,7 @@ def test_a_record_does_not_depend_on_a_net_that_begins_with_its_activation(make_
 
 
 def test_probes_change_no_result(make_run, metrics):
-    every = tuple(name for name in probes.registry._PROBES if name != "equal_gain@1")  # that one is of MLPs
+    every = tuple(name for name in probes.registry._PROBES if name != "equal_gain@2")  # that one is of MLPs
     plain = metrics(perform(make_run(model=CONVNET), "cpu", threads=1))
     probed = metrics(perform(make_run(model=CONVNET, probes=every), "cpu", threads=1))
     assert set(probed.pop("probes")) == set(every)
@@ -336,3 +337,22 @@ def test_a_long_run_that_was_stopped_goes_on_and_leaves_the_same_record(make_run
 def test_a_short_run_keeps_no_checkpoint(make_run, monkeypatch):
     monkeypatch.setattr(performing.Checkpoint, "save", None)
     assert perform(make_run(), "cpu", threads=1)["status"] == "done"
+
+
+def test_the_best_epoch_is_chosen_on_validation_images_and_its_weights_are_tested(
+    make_run, small_data, tmp_path, reloaded
+):
+    data = Data(**dict(small_data) | {"validation_per_class": 10})
+    run = make_run(data=data, keep="best", epochs=12, lr=0.5, evaluate="epoch")  # a rate at which accuracy jumps about
+    record = perform(run, "cpu", threads=1, weights=tmp_path)
+    accuracies = [row["validation_accuracy"] for row in record["history"]]
+    best, final = accuracies.index(max(accuracies)), record["final"]
+    assert best + 1 < len(accuracies)  # or this says nothing
+    assert (final["kept_epoch"], final["validation_accuracy"]) == (best + 1, max(accuracies))
+    assert final["test_accuracy"] == record["history"][best]["test_accuracy"]
+    assert final["validation_images"] == 30 and final["epochs"] == 12
+    assert reloaded(run, tmp_path).accuracy == final["test_accuracy"]
+    last = perform(make_run(data=data, epochs=12, lr=0.5, evaluate="epoch"), "cpu", threads=1)
+    assert [row["train_loss"] for row in last["history"]] == [row["train_loss"] for row in record["history"]]
+    assert last["final"]["test_accuracy"] == last["history"][-1]["test_accuracy"]
+    assert last["final"]["kept_epoch"] == 12

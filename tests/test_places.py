@@ -45,6 +45,7 @@ def test_outside_of_any_project_it_is_the_checkout_of_the_package(monkeypatch, t
     monkeypatch.chdir(tmp_path)
     assert places.root() == CHECKOUT
     assert places.notebooks() == CHECKOUT / "notebooks"
+    assert places.benchmarks() == CHECKOUT / "benchmarks"
     assert places.params("Sigmoid_vs_ReLU") == CHECKOUT / "params" / "Sigmoid_vs_ReLU"
 
 
@@ -53,6 +54,7 @@ def test_the_nearest_project_upwards_wins_over_the_checkout(monkeypatch, project
     assert places.root() == project
     assert places.params("Mine") == project / "params" / "Mine"
     assert places.results() == project / "results"
+    assert places.benchmarks() == CHECKOUT / "benchmarks"  # a project of one's own has none
     assert parameters.studies() == ["Mine"]
 
 
@@ -60,6 +62,7 @@ def test_without_a_project_sets_and_notebooks_are_those_of_the_package(installed
     assert places.root() is None
     assert places.params("Sigmoid_vs_ReLU") == installed / "params" / "Sigmoid_vs_ReLU"
     assert places.notebooks() == installed / "notebooks"
+    assert places.benchmarks() == installed / "benchmarks"
     assert places.results() == Path.cwd() / "results"
 
 

@@ -20,7 +20,7 @@ SHAPE = (3, 8, 8)
 RECIPE = Recipe(lr=0.1, epochs=1, batch_size=16)
 SCALED = MLP(hidden=(4,), activation={"name": "relu", "slope": 2})
 ALL = tuple(probes.registry._PROBES)
-OF_ALL_NETS = tuple(name for name in ALL if name != "equal_gain@1")
+OF_ALL_NETS = tuple(name for name in ALL if name != "equal_gain@2")
 
 
 @pytest.fixture
@@ -83,12 +83,12 @@ def test_a_probe_runs_only_at_its_moments(random_images):
         moment: set(probes.measure(ALL, moment, net, part, part, RECIPE)) for moment in ("initial", "epoch", "final")
     }
     both = {"gradient_norms@1", "activation_slopes@1", "input_zeros@1", "input_means@1", "input_skews@1"}
-    both |= {"first_kernels@1", "class_in_channels@1"}
+    both |= {"constant_units@1", "first_kernels@1", "class_in_channels@1"}
     experiments = {"activation_time@1", "transfer@1", "fine_detail@1", "background_channel@1"}
-    looks = {"favourites@1", "changed_by_a_shift@1", "inference_time@1"}
+    looks = {"favourites@1", "changed_by_a_shift@1", "inference_time@1", "shifted_accuracy@1"}
     by_epoch = {"gradient_norms_by_epoch@1", "dead_units_by_epoch@1"}
     assert moments == {
-        "initial": both | by_epoch | {"batch_statistics@1", "sharpness@1", "equal_gain@1"} | experiments,
+        "initial": both | by_epoch | {"batch_statistics@1", "sharpness@1", "equal_gain@2"} | experiments,
         "epoch": by_epoch,
         "final": both | {"recalibrated_batchnorm@2", "batch_mode_accuracy@1"} | looks,
     }
@@ -152,6 +152,26 @@ def test_the_slope_of_a_kinked_activation_goes_by_the_share_of_positive_inputs(
     assert 0.2 < share < 0.8
     expected = share * of_positive + (1 - share) * of_negative
     assert measure("activation_slopes@1", net, train, train) == {"activation1": pytest.approx(expected, rel=1e-5)}
+
+
+@pytest.mark.parametrize(("activation", "share"), [("relu", 37.5), ("gelu", 37.5), ("elliott", 37.5), ("abrelu", 25)])
+def test_constant_units_are_those_that_say_the_same_about_every_image(random_images, activation, share):
+    net, train = (
+        build(ConvNet(channels=[8, 4], activation=activation, norm="none"), SHAPE, 3, seed=1),
+        random_images(40),
+    )
+    with torch.no_grad():
+        net.block1.conv.bias[:2] = -1e4  # far below, where these are flat
+        net.block1.conv.weight[2] = 0  # constant before the activation too, but for the mean that ABReLU takes off
+    assert measure("constant_units@1", net, train, train) == {"block1.activation": share, "block2.activation": 0.0}
+
+
+def test_constant_units_of_rectifiers_are_the_dead_ones(random_images):
+    net, train = build(MLP(hidden=(6, 5)), SHAPE, 3, seed=1), random_images(40)
+    with torch.no_grad():
+        net.linear1.bias[:3] = -1e4
+    found = measure("constant_units@1", net, train, train)
+    assert found == measure("dead_units_by_epoch@1", net, train, train, "epoch") and found["activation1"] == 50
 
 
 def test_a_scaled_and_shifted_sigmoid_has_its_scale_in_the_slope(random_images):

@@ -241,6 +241,43 @@ def test_the_learning_rates_of_our_sets_are_the_published_ones(study, set_name, 
     assert recipe.learning_rate(recipe.epochs) == pytest.approx(last, rel=1e-12)
 
 
+# activation | accuracy, sd on MobileNet, VGG16, GoogLeNet, ResNet50, SENet18, DenseNet121 | training times, as printed
+ZOO_TABLE = """
+Sigmoid | 88.60 0.17 87.69 0.49 87.33 2.48 80.13 3.33 90.29 0.29 89.92 1.96 | 1995 2956 17754 12963 4394 15144
+ReLU    | 90.10 0.22 92.84 0.19 93.43 0.48 93.74 0.34 93.70 0.16 93.96 0.51 | 1882 2839 17710 12750 4533 15306
+GELU    | 90.71 0.20 92.42 0.09 93.16 0.61 93.81 0.46 93.72 0.18 93.90 0.41 | 1783 2842 17753 12752 4412 15086
+PDELU   | 90.18 0.19 92.80 0.13 93.49 0.30 93.42 0.71 93.71 0.07 93.96 0.59 | 19418 14515 123720 132528 30760 181380
+"""
+NETS = ("MobileNet", "VGG16", "GoogLeNet", "ResNet50", "SENet18", "DenseNet121")
+
+
+def test_the_survey_of_18_activations_on_six_nets():
+    means, deviations, seconds = {}, {}, {}
+    for (name,), values, times in cells(ZOO_TABLE):
+        for i, net in enumerate(NETS):
+            means[name, net], deviations[name, net] = values[2 * i : 2 * i + 2]
+            seconds[name, net] = times[i]
+    accuracy = printed("Activation_Zoo", "accuracy", means, "activation", "family")
+    assert len(accuracy) == len(printed("Activation_Zoo", "seconds", seconds, "activation", "family")) == 18 * 6
+    sd = accuracy.set_index(["activation", "family"])["sd"]
+    assert {key: f"{sd[key]:.2f}" for key in deviations} == deviations
+    assert accuracy["n"].isna().all()  # the number of repeats is not stated
+    assert set(accuracy["source"]) == {"shivram1987/ActivationFunctions, arXiv:2109.14545"}
+    assert published.places_of(published.origin("Activation_Zoo")) == ["arXiv:2109.14545"]
+
+
+def test_the_errors_of_gelus_paper_and_the_factor_for_tanh():
+    rows = {"CIFAR-10": "7.89 8.16 8.41 3", "CIFAR-100": "20.74 21.77 22.98 3", "TIMIT": "29.30 29.50 29.66 5"}
+    rows["Twitter POS tagging"] = "12.57 12.67 12.91 5"
+    frame = published.series("Activation_Zoo", "error")
+    found = frame.set_index(["data", "activation"])["value"]
+    ns = frame.groupby("data")["n"].first()
+    said = {d: " ".join([*(f"{found[d, a]:.2f}" for a in ("GELU", "ReLU", "ELU")), str(ns[d])]) for d in rows}
+    assert said == rows and len(frame) == 12 and set(frame["source"]) == {"arXiv:1606.08415"}
+    factor = published.series("Activation_Zoo", "factor")
+    assert factor["value"].tolist() == [6] and "ERA V2" in factor["source"].item()
+
+
 def test_an_unknown_series_lists_the_known_ones():
     with pytest.raises(ValueError) as caught:
         published.series(STUDY, "losses")

@@ -10,7 +10,7 @@ from nbhelpers import train
 from nbhelpers.errors import InputError
 from nbhelpers.models.initialise import build
 from nbhelpers.models.residual import SqueezeExcitation, ZeroPad
-from nbhelpers.models.resnet import NAMED, ResNet, compound, pyramid
+from nbhelpers.models.resnet import NAMED, ResNet, compound, doubling, narrowed, pyramid
 
 SHAPE = (3, 32, 32)
 PUBLISHED = {
@@ -177,3 +177,24 @@ def test_a_net_that_does_not_fit_the_images_or_the_batch_is_one_clear_line():
     with pytest.raises(InputError, match="batch_size: 1 image in a batch, and 1 pixel"):
         ResNet(**SMALL).check((3, 2, 2), 1)
     ResNet(**SMALL).check((3, 2, 2), 2)
+
+
+def test_a_narrowed_net_has_that_share_of_the_widths_in_multiples_of_4():
+    net = narrowed(NAMED["resnet50"], 0.25)
+    assert (net.stem, net.widths, net.blocks, net.block) == (8, (8, 20, 36, 44), (3, 4, 6, 3), "bottleneck")
+    assert narrowed(NAMED["resnet34"], 1) is NAMED["resnet34"]
+    assert min(narrowed(NAMED["resnet34"], 0.01).widths) == 4
+
+
+@pytest.mark.parametrize("name", ["resnet26", "resnet34", "resnet50"])
+def test_doubling_widths_are_the_widest_with_no_more_parameters(name):
+    def count(spec):
+        return sum(p.numel() for p in spec.build((3, 32, 32), 10).parameters())
+
+    base = narrowed(NAMED[name], 0.5)
+    net = doubling(base, (3, 32, 32), 10)
+    assert net.widths == tuple(net.stem * 2**i for i in range(4)) and net.blocks == base.blocks
+    wider = ResNet(
+        **net.model_dump() | {"stem": net.stem + 1, "widths": tuple((net.stem + 1) * 2**i for i in range(4))}
+    )
+    assert count(net) <= count(base) < count(wider)

@@ -151,6 +151,7 @@ def test_every_field_that_differs_gives_a_key_of_its_own(make_run, small_data):
         {"test_batch_size": 8},
         {"precision": "bf16"},
         {"evaluate": "epoch"},
+        {"temperature": 2.0},
     ]
     data = dict(small_data)
     data_changes = [
@@ -167,14 +168,36 @@ def test_every_field_that_differs_gives_a_key_of_its_own(make_run, small_data):
         {"test_std": (1, 1, 1)},
         {"permutation_seed": 0},
         {"augment": ("flip",)},
+        {"validation_per_class": 3},
     ]
-    assert {name for change in recipe_changes for name in change} == set(Recipe.model_fields)
+    elsewhere = {"keep", "distillation"}  # these need validation images, or a teacher
+    assert {name for change in recipe_changes for name in change} == set(Recipe.model_fields) - elsewhere
     assert {name for change in data_changes for name in change} == set(Data.model_fields)
     models = [MLP(hidden=(7,)), MLP(hidden=(6,), activation="tanh"), MLP(hidden=(6,), output="softmax")]
     models += [ConvNet(channels=[6]), ConvNet(channels=[6], norm="none"), ConvNet(channels=[6], bias=False)]
     runs = [make_run(), make_run(seed=1), *(make_run(**change) for change in recipe_changes)]
     runs += [make_run(data=data | change) for change in data_changes] + [make_run(model=model) for model in models]
+    runs += [make_run(data=data | {"validation_per_class": 3}, keep="best")]
+    runs += [
+        make_run(teacher=make_run(seed=3)),
+        make_run(teacher=make_run(seed=4)),
+        make_run(teacher=make_run(seed=3), distillation=0.5),
+    ]
     assert len({run.key for run in runs}) == len(runs)
+
+
+def test_keep_and_distillation_need_what_they_work_with(make_run, small_data):
+    with pytest.raises(InputError, match="keep: 'best': needs validation images: validation_per_class is None"):
+        make_run(keep="best")
+    with pytest.raises(InputError, match=r"distillation: 0\.5: needs a teacher"):
+        make_run(distillation=0.5)
+    with pytest.raises(InputError, match="validation_per_class: 3: not with test_from train"):
+        Data(**dict(small_data) | {"validation_per_class": 3, "test_from": "train"})
+
+
+def test_the_labels_of_a_teacher_leave_the_key(make_run):
+    one, other = (make_run(teacher=make_run(seed=3, labels={"net": name})) for name in ("a", "b"))
+    assert one.key == other.key and one.canonical()["teacher"]["seed"] == 3
 
 
 def test_an_edited_module_of_a_custom_net_is_another_run(make_run, importable):

@@ -594,6 +594,13 @@ def test_a_table_is_plain_html_without_index_and_generated_ids(study, shown):
     assert "relu" in repr(shown[0]) and shown[1].data == "a line below"
 
 
+def test_rows_are_shown_as_the_table_that_they_make(study, shown):
+    study().table([{"arm": "relu", "mean": 22}, {"arm": "gelu"}])
+    study().table(pd.DataFrame([{"arm": "relu", "mean": 22}, {"arm": "gelu"}]))
+    one, other = (item._repr_html_() for item in shown)
+    assert one == other and "gelu" in one
+
+
 def test_of_an_empty_table_only_the_line_is_shown(study, shown):
     study().table(pd.DataFrame(columns=["arm"]), "nothing yet")
     assert [item.data for item in shown] == ["nothing yet"]

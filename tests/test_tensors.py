@@ -72,6 +72,23 @@ def test_a_shared_subset_seed_gives_all_seeds_the_same_training_images(small_dat
     assert torch.equal(train_0.images, own.images)
 
 
+def test_a_validation_split_is_held_out_and_drawn_by_the_seed(small_data):
+    spec = changed(small_data, per_class=15, validation_per_class=4)
+    whole = datasets.load("shapes", size=8, classes=3).train_images
+    chosen = {}
+    for seed in (0, 1):
+        train, validation = tensors.load(spec, seed)[0], tensors.validation(spec, seed)
+        assert torch.equal(validation.labels.bincount(), torch.tensor([4, 4, 4]))
+        assert torch.equal(train.labels.bincount(), torch.tensor([15, 15, 15]))
+        rows = {tuple(image.flatten().tolist()) for image in train.images}
+        assert not rows & {tuple(image.flatten().tolist()) for image in validation.images}
+        chosen[seed] = validation.images
+    assert not torch.equal(chosen[0], chosen[1]) and spec.drawn_by_run and len(whole) == 3000
+    everything = changed(small_data, per_class=None, validation_per_class=4)
+    assert everything.drawn_by_run and len(tensors.load(everything, 0)[0]) == 3000 - 12
+    assert tensors.validation(small_data, 0) is None
+
+
 @pytest.mark.parametrize("per_class, taken", [(7, 7), (15, 15), (None, 15)])
 def test_validation_images_are_others_and_as_many_of_every_class(per_class, taken):
     train, validation = subset(LABELS, 3, per_class, "train", 4, spare=5), held_out(LABELS, 3, 5, 4)

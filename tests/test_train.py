@@ -12,6 +12,7 @@ from nbhelpers import tensors, train
 from nbhelpers.models import MLP, ConvNet, summary
 from nbhelpers.models.initialise import build
 from nbhelpers.run import Recipe
+from nbhelpers.steps import autocast
 from nbhelpers.streams import stream
 from nbhelpers.tensors import Images
 
@@ -280,7 +281,7 @@ def test_evaluation_leaves_the_images_alone_when_the_activation_comes_first(rand
 
 @pytest.mark.parametrize("precision, kind", [("fp32", "float32"), ("tf32", "float32"), ("bf16", "bfloat16")])
 def test_only_reduced_precisions_are_autocast(precision, kind):
-    with train.autocast(precision, torch.device("cpu")):
+    with autocast(precision, torch.device("cpu")):
         assert nn.Linear(2, 2)(torch.zeros(1, 2)).dtype == getattr(torch, kind)
 
 

@@ -12,7 +12,6 @@ from nbhelpers.lesson import (
     neuron,
     pointwise,
     positions,
-    speed,
     strides,
     survey,
     windows,
@@ -22,4 +21,4 @@ from nbhelpers.lesson.answers import Answer
 from nbhelpers.lesson.statements import Statements
 
 __all__ = ["Answer", "Statements", "answers", "assignment", "cells", "curves", "fourier", "listings", "measured"]
-__all__ += ["nets", "neuron", "pointwise", "positions", "speed", "strides", "survey", "windows", "words"]
+__all__ += ["nets", "neuron", "pointwise", "positions", "strides", "survey", "windows", "words"]

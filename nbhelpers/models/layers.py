@@ -17,6 +17,19 @@ ACTIVATIONS: dict[str, dict[str, Any]] = {
     "gelu": {},
     "silu": {},
     "identity": {},
+    "elliott": {},
+    "prelu": {"init": 0.25},  # this and what follows with initial values: learnable, `models.activations`
+    "selu": {},
+    "celu": {"alpha": 1.0},
+    "softplus": {},
+    "mish": {},
+    "swish": {"beta": 1.0},
+    "abrelu": {},
+    "lisht": {},
+    "srs": {"alpha": 5.0, "beta": 3.0},
+    "pau": {},
+    "pdelu": {"alpha": 1.0, "t": 0.9},  # t is fixed
+    "srelu": {"t_left": 0.0, "a_left": 0.2, "t_right": 1.0, "a_right": 1.0},
 }
 NORMS: dict[str, dict[str, Any]] = {
     "batch": {"momentum": 0.1, "eps": 1e-5},
@@ -37,7 +50,7 @@ def activation(value: str | dict, inplace: bool = True):
     """
     from torch import nn
 
-    from nbhelpers.models import modules
+    from nbhelpers.models import activations, modules
 
     name, args = arguments(value, ACTIVATIONS)
     if name == "relu":
@@ -47,8 +60,9 @@ def activation(value: str | dict, inplace: bool = True):
     if name == "sigmoid":
         default = args == ACTIVATIONS["sigmoid"]
         return nn.Sigmoid() if default else modules.AffineSigmoid(args["scale"], args["shift"])
-    plain = {"tanh": nn.Tanh, "gelu": nn.GELU, "silu": nn.SiLU, "identity": nn.Identity}
-    return nn.ELU(args["alpha"]) if name == "elu" else plain[name]()
+    of_torch = {"tanh": nn.Tanh, "gelu": nn.GELU, "silu": nn.SiLU, "identity": nn.Identity, "elu": nn.ELU}
+    of_torch |= {"prelu": nn.PReLU, "selu": nn.SELU, "celu": nn.CELU, "softplus": nn.Softplus, "mish": nn.Mish}
+    return (of_torch | activations.MODULES)[name](**args)
 
 
 def name_of(value: str | dict) -> str:

@@ -83,6 +83,36 @@ NAMED: dict[str, ResNet] = {
 }
 
 
+def narrowed(model: ResNet, share: float) -> ResNet:
+    """The net with all its widths times `share`, rounded to multiples of 4 from 4 on; with 1 it is the net itself."""
+    if share == 1:
+        return model
+
+    def width(value: int) -> int:
+        return max(4, 4 * round(value * share / 4))
+
+    widths = tuple(width(w) if isinstance(w, int) else tuple(map(width, w)) for w in model.widths)
+    return ResNet(**model.model_dump() | {"stem": width(model.stem), "widths": widths})
+
+
+def doubling(model: ResNet, shape: tuple[int, int, int], classes: int) -> ResNet:
+    """The net with widths that double from stage to stage, of about as many parameters: the widest with no more."""
+    import torch
+
+    def count(net: ResNet) -> int:
+        with torch.device("meta"):
+            return sum(p.numel() for p in net.build(shape, classes).parameters())
+
+    def doubled(width: int) -> ResNet:
+        widths = tuple(width * 2**i for i in range(len(model.blocks)))
+        return ResNet(**model.model_dump() | {"stem": width, "widths": widths})
+
+    most, width = count(model), 1
+    while count(doubled(width + 1)) <= most:
+        width += 1
+    return doubled(width)
+
+
 def pyramid(stem: int, added: int, blocks: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
     """Widths that grow by equal steps at every block, to `stem` + `added` (Han et al., arXiv:1610.02915)."""
     total, made, done = sum(blocks), [], 0

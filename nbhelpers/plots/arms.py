@@ -93,10 +93,12 @@ def strip(
     published: pd.DataFrame | None = None,
     repeats: pd.DataFrame | None = None,
     xlabel: str = "",
+    zero: bool = False,
 ) -> Figure:
     """A line per arm of `by`, from the top in their order: every seed a dot, the mean of `x` with its 95% interval.
 
-    Published means are hollow diamonds below, the published single runs behind them small hollow dots.
+    Published means are hollow diamonds below, the published single runs behind them small hollow dots. zero: a thin
+    line there.
     """
     arms = list(dict.fromkeys(df[by]))
     figure, axis = new(8, 0.75 * len(arms) + 1.2)
@@ -113,6 +115,8 @@ def strip(
             axis.plot(theirs, np.full(len(theirs), i + 0.18), "D", markersize=9, markeredgewidth=1.5, **hollow)
     axis.set_yticks(range(len(arms)), [str(arm) for arm in arms])
     axis.set_ylim(len(arms) - 0.5, -0.5)
+    if zero:
+        axis.axvline(0, color="0.3", linewidth=1)
     axis.set_xlabel(xlabel or UNITS.get(x, x))
     key = [Line2D([], [], color="0.3", marker="o", label="ours: mean, 95% interval, seeds")]
     if published is not None:

@@ -119,13 +119,14 @@ def by_layer(
     ylabel: str = "",
     bound: tuple[float, str] | None = None,
     logarithmic: bool = False,
+    without: str = "",
 ) -> Figure:
     """A probe with one number per layer, against the layer: a row of panels per moment, a panel per `panel` value.
 
     Without `panel` the moments stand side by side.
 
     A line is the mean over seeds (geometric on a logarithmic axis), its band the 95% interval. `bound` draws a
-    horizontal line with its name.
+    horizontal line with its name. Layers with `without` in their names are left out.
     """
     panels, arms = list(dict.fromkeys(df[panel])) if panel else [None], list(dict.fromkeys(df[hue]))
     columns, rows = (len(panels), len(moments)) if panel else (len(moments), 1)
@@ -139,6 +140,7 @@ def by_layer(
                 if own.empty:
                     continue
                 table = tables.probe(own, probe, moment).dropna(axis=1, how="all")
+                table = table[[name for name in table if not without or without not in name]]
                 table = np.log(table.clip(lower=1e-12)) if logarithmic else table
                 mean, n, at = table.mean().to_numpy(), len(table), np.arange(1, table.shape[1] + 1)
                 half = stats.t_quantile(n - 1) * table.std().to_numpy() / np.sqrt(n) if n > 1 else 0 * mean

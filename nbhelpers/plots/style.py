@@ -31,6 +31,11 @@ COLOURS = {  # the same arm has the same colour in all notebooks
     "conv-ReLU": "#7f7f7f",
     "ReLU": "#0173b2",
     "scaled ReLU": "#d55e00",
+    "resnet26": "#029e73",
+    "resnet34": "#de8f05",
+    "resnet50": "#0173b2",
+    "as it is": "#0173b2",
+    "no shortcuts": "#de8f05",
     "MLP": "#0173b2",
     "ConvNet": "#de8f05",
     "holds": "#029e73",
@@ -66,8 +71,9 @@ def style() -> None:
 
 
 def colour(label: Any, position: int = 0) -> str:
-    """The colour of an arm: its own where it has one, else by its position among the arms without."""
-    return COLOURS.get(str(label), OTHERS[position % len(OTHERS)])
+    """The colour of an arm: its own or, up to the first comma, its kind's; else by its position among the arms."""
+    text = str(label)
+    return COLOURS.get(text) or COLOURS.get(text.split(",")[0], OTHERS[position % len(OTHERS)])
 
 
 def new(width: float = 8, height: float = 4.5, columns: int = 1, rows: int = 1, **options: Any):

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from nbhelpers import gain
 from nbhelpers.models.modules import ScaledReLU
-from nbhelpers.probes.registry import first_images, probe
+from nbhelpers.probes.registry import activations_of, first_images, probe
 from nbhelpers.run import Recipe
 from nbhelpers.tensors import Images
 
@@ -54,9 +54,8 @@ def activation_slopes(model: nn.Module, train: Images, test: Images, recipe: Rec
 
         return hook
 
-    for name, layer in model.named_modules():
-        if type(layer).__module__.endswith(("modules.activation", "nbhelpers.models.modules")):
-            hooks.append(layer.register_forward_pre_hook(note(name, layer)))
+    for name, layer in activations_of(model):
+        hooks.append(layer.register_forward_pre_hook(note(name, layer)))
     with torch.no_grad():
         model(part.images)
     return slopes
@@ -83,6 +82,32 @@ def dead_units_by_epoch(model: nn.Module, train: Images, test: Images, recipe: R
     model.train()
     with torch.no_grad():
         model(part.images)
+    return result
+
+
+@probe("constant_units@1")
+def constant_units(model: nn.Module, train: Images, test: Images, recipe: Recipe) -> dict[str, float]:
+    """Activation layer -> share (per cent) of its units that say the same about all of 500 training images.
+
+    A unit is an output of a layer on flat vectors, a channel of one on images. It counts where its values differ by
+    less than a thousandth of what those of the layer's most varied unit do: a dead rectifier, a sigmoid that is
+    saturated everywhere. For rectifiers it is `dead_units_by_epoch`, for any activation.
+    """
+    part, result = first_images(train), {}
+
+    def note(name: str):
+        def hook(_layer: nn.Module, _inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+            units = output.detach().transpose(0, 1).flatten(1)
+            varied = units.amax(1) - units.amin(1)
+            result[name] = 100 * (varied <= varied.max() / 1000).double().mean().item()
+
+        return hook
+
+    for name, layer in activations_of(model):
+        layer.register_forward_hook(note(name))
+    model.train()
+    with torch.no_grad():
+        model(part.images.clone())  # an activation that comes first may work in place
     return result
 
 
@@ -115,10 +140,12 @@ def sharpness(model: nn.Module, train: Images, test: Images, recipe: Recipe) -> 
     return {"sharpness": found if found >= 0 else largest(-found)}
 
 
-@probe("equal_gain@1", at=("initial",))
+@probe("equal_gain@2", at=("initial",))
 def equal_gain(model: nn.Module, train: Images, test: Images, recipe: Recipe) -> dict[str, float]:
     """How far plain-ReLU twins of a scaled MLP come from it over 200 float64 steps with the recipe's learning rate.
 
-    The largest relative difference of their losses, for three choices of step sizes: `gain.compare`.
+    The largest relative difference of their losses, for three choices of step sizes (`gain.compare`), and how long
+    the right one follows (`gain.followed`), which version 1 did not measure.
     """
-    return gain.compare(model, first_images(train, 2000), recipe.lr)
+    part = first_images(train, 2000)
+    return gain.compare(model, part, recipe.lr) | gain.followed(model, part, recipe.lr)

@@ -58,6 +58,12 @@ def shuffled(part: Images, size: int) -> Iterator[tuple[torch.Tensor, torch.Tens
     return map(part.batch, order.split(size))
 
 
+def activations_of(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """The activation layers of a model with their names: torch's and the project's."""
+    homes = ("modules.activation", "nbhelpers.models.modules", "nbhelpers.models.activations")
+    return ((name, layer) for name, layer in model.named_modules() if type(layer).__module__.endswith(homes))
+
+
 def inputs_of(model: nn.Module, part: Images, kinds: type | tuple[type, ...]) -> dict[str, torch.Tensor]:
     """Name -> what each layer of the given kinds receives in one pass in training mode: (images, C, H, W)."""
     found: dict[str, torch.Tensor] = {}

@@ -1,0 +1,87 @@
+"""What a trained net answers to images of one's own: evaluation where labels are known, else predictions."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import torch
+
+from nbhelpers import assess, inputs, records, tensors, weights
+from nbhelpers import device as devices
+from nbhelpers.errors import InputError
+from nbhelpers.outputs import png
+
+
+def answers(trained: weights.Trained, given: inputs.Given, device: str) -> torch.Tensor:
+    """Logits (N, K) of a trained net for images that a user gave, normalised as it was trained, on the CPU."""
+    mean, std = (tuple(trained.about[name]) if trained.about[name] else None for name in ("mean", "std"))
+    images = tensors.normalise(torch.from_numpy(given.images.copy()).permute(0, 3, 1, 2), mean, std)
+    return assess.logits(trained.net.to(devices.choose(device)), images)
+
+
+def evaluate(checkpoint: Path, source: str, model: str, device: str, folder: Path | None) -> list[str]:
+    """Test a trained net on labelled images; the lines to print. Tables and pictures are written to `folder`."""
+    from nbhelpers.plots import assessment
+
+    trained = weights.load(checkpoint, model)
+    about = trained.about
+    given = inputs.read(source or about["data"]["name"], about["shape"], about["class_names"])
+    if given.labels is None:
+        raise InputError(f"{source}: has no labels to evaluate against; predict answers without them")
+    found = assess.assess(answers(trained, given, device), given.labels, tuple(about["class_names"]))
+    folder = folder or trained.path.with_suffix(".evaluation")
+    share = found.accuracy
+    summary = {
+        "checkpoint": trained.path.name,
+        "images": given.said,
+        "n": share.n,
+        "accuracy": 100 * share.mean,
+        "interval": [100 * share.low, 100 * share.high],
+        "loss": found.loss,
+        "calibration_error": found.calibration_error,
+        "by_class": found.by_class().round(4).to_dict("records"),
+        "confusion": found.confusion().to_numpy().tolist(),
+        "calibration": found.calibration().round(6).replace({float("nan"): None}).to_dict("records"),
+    }
+    records.write(folder / "evaluation.json", records.dump(summary))
+    for name, figure in (
+        ("confusion", assessment.confusion(found)),
+        ("reliability", assessment.reliability(found)),
+        ("mistakes", assessment.mistakes(given.images, found)),
+    ):
+        records.write(folder / f"{name}.png", png(figure))
+    table = found.by_class().to_string(index=False, float_format=lambda value: f"{value:.2f}")
+    confusion = ["confusion: a row per true class, a column per answer", found.confusion().to_string(), ""]
+    interval = f"95% interval {100 * share.low:.2f} to {100 * share.high:.2f} (Wilson)"
+    return [
+        *filter(None, [trained.note]),
+        f"{trained.path.name}: {about.get('name', 'a net')}; {given.said}",
+        f"accuracy {100 * share.mean:.2f} %, {interval}, n = {share.n:,}",
+        f"loss {found.loss:.4f} nats; expected calibration error {100 * found.calibration_error:.2f} points",
+        "",
+        table,
+        "",
+        *(confusion if len(found.class_names) <= 20 else ()),
+        f"written to {folder}: evaluation.json, confusion.png, reliability.png, mistakes.png",
+    ]
+
+
+def predict(checkpoint: Path, source: str, model: str, device: str, output: Path) -> list[str]:
+    """Answer unlabelled images with class numbers, as a CSV file with the columns ID and Labels; the lines to print."""
+    trained = weights.load(checkpoint, model)
+    given = inputs.read(source, trained.about["shape"], trained.about["class_names"])
+    classes = answers(trained, given, device).argmax(1).tolist()
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["ID", "Labels"])
+    table.writerows(enumerate(classes))  # rows are numbered, as in the original
+    records.write(output, text.getvalue())
+    known = trained.about["class_names"]
+    names = ", ".join(f"{i} {name}" for i, name in enumerate(known[:20])) + (" ..." if len(known) > 20 else "")
+    return [
+        *filter(None, [trained.note]),
+        given.said,
+        f"{output}: {len(classes):,} rows; Labels are {names}",
+    ]

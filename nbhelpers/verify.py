@@ -1,0 +1,170 @@
+"""Recorded results made again: are the records whole, and do their runs come out as they say?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nbhelpers import data as datasets
+from nbhelpers import records, stats
+from nbhelpers.errors import InputError
+from nbhelpers.perform import perform
+from nbhelpers.run import VERSION, Data, Recipe, Run, key_of
+
+CHEAPEST = 3  # runs that are done again where no number is given
+LOSS = 1e-3  # relative difference of the first epoch's loss, on another machine
+ALPHA = 0.01  # of the prediction interval that the accuracy must lie in, on another machine
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was looked at, how, and what is wrong with it; empty where nothing is."""
+
+    what: str
+    how: str
+    wrong: str = ""
+
+
+def verify(
+    folder: Path, runs: int = CHEAPEST, epochs: int | None = None, say: Callable[[str], None] = print
+) -> list[Finding]:
+    """Check all records of the set in `folder` against themselves, and do the `runs` cheapest ones again.
+
+    epochs: only so many of their epochs. On the same kind of processor, with the same torch and as many threads, a run
+    must give the same bits; else its first epoch's loss must agree to 1e-3, and its accuracy lie in the 99% prediction
+    interval of the recorded seeds of its arm. `say` is told each finding. Raises InputError for a folder without
+    records, and for a number of runs or epochs below what makes sense.
+    """
+    folder = Path(folder)
+    for name, value, least in (("runs", runs, 0), ("epochs", epochs, 1)):
+        if value is not None and value < least:
+            raise InputError(f"{name}: {value}: must be at least {least}")
+    files = sorted((folder / "runs").glob("*.json"))
+    if not files:
+        raise InputError(f"{folder}: there are no records in its folder runs")
+    found = [Finding(path.name, "read", reason) for path in files if (reason := damaged(path))]
+    good = {path.stem: records.read(path) for path in files if path.name not in {f.what for f in found}}
+    found += _together(folder, good)
+    for finding in found:
+        say(_line(finding))
+    say(f"{len(good)} of {len(files)} records are whole")
+    plan = records.read_plan(folder)
+    cheapest = sorted(good.values(), key=lambda record: record["provenance"]["wall_seconds"])
+    for record in [record for record in cheapest if record["status"] == "done"][:runs]:
+        found.append(again(record, _arm(record["key"], plan, good), epochs, _label(record["key"], plan)))
+        say(_line(found[-1]))
+    return found
+
+
+def _line(finding: Finding) -> str:
+    return f"{finding.what}: {finding.how}: {finding.wrong or 'as recorded'}"
+
+
+def damaged(path: Path) -> str:
+    """What is wrong with a record by itself; empty where nothing is."""
+    record = records.read(path)
+    if not record.keys() >= records.PARTS:
+        return "is damaged, or no record"
+    if record["version"] != VERSION:
+        return f"is of version {record['version']} of the computation; this is {VERSION}"
+    if key_of(record["run"], record["version"]) != record["key"] or record["key"] != path.stem:
+        return "its seed, data, model or recipe are not those of its key: it was edited"
+    final, last = record["final"], record["history"][-1]
+    right = int(records.unpack(record["correct"], final["test_images"]).sum())
+    if not math.isclose(float(final["test_accuracy"]), 100 * right / final["test_images"], abs_tol=1e-9):
+        return f"says {final['test_accuracy']} % accuracy, but {right} of {final['test_images']} images are right"
+    if str(final["train_loss"]) != str(last["train_loss"]):
+        return f"says a training loss of {final['train_loss']}, but {last['train_loss']} in its last epoch"
+    return ""
+
+
+def _together(folder: Path, good: Mapping[str, Mapping]) -> list[Finding]:
+    """What is wrong between the records, the summary, and the images."""
+    found, summary = [], records.read(folder / "summary.json")
+    if summary and good and summary.get("records") != records.digest(good.values()):
+        reason = "the records are not those that it was made from: render it again"
+        found.append(Finding("summary.json", "compared with the records", reason))
+    images: dict[tuple, set[str]] = {}
+    for record in good.values():
+        of = tuple(record["run"]["data"].get(name) for name in ("name", "size", "classes"))
+        images.setdefault(of, set()).add(record["provenance"]["fingerprint"])
+    for (name, *rest), own in images.items():
+        here = {datasets.load(name, *rest).fingerprint} if datasets.available(name) else own
+        if here != own or len(own) > 1:
+            reason = (
+                f"the records are of other pixels ({', '.join(sorted(own))}) than these ({', '.join(sorted(here))})"
+            )
+            found.append(Finding(name, "compared with the images", reason))
+    return found
+
+
+def again(record: Mapping[str, Any], arm: Sequence[Mapping[str, Any]], epochs: int | None, name: str) -> Finding:
+    """Do a recorded run again and compare; `arm`: the records of the other seeds with the same labels."""
+    run = rebuilt(record["run"])
+    whole = len(record["history"])
+    if epochs is not None and epochs < whole:
+        run = run.model_copy(update={"recipe": Recipe(**dict(run.recipe) | {"stop_after": epochs})})
+    made = perform(run, record["provenance"]["device"], threads=record["provenance"]["threads"])
+    differences = apart(record["provenance"], made["provenance"])
+    part = f"{len(made['history'])} of {whole} epochs" if len(made["history"]) < whole else "done again"
+    if not differences:
+        return Finding(name, f"{part}, bit for bit", _bits(record, made))
+    return Finding(name, f"{part}, within seeds ({'; '.join(differences)})", _close(record, made, arm))
+
+
+def rebuilt(canonical: Mapping[str, Any]) -> Run:
+    """The Run of a record's canonical form."""
+    fields = {name: dict(value) if isinstance(value, Mapping) else value for name, value in canonical.items()}
+    fields["model"].pop("source", None)  # of a custom module: computed anew
+    if isinstance(fields.get("teacher"), dict):
+        fields["teacher"] = rebuilt(fields["teacher"])
+    return Run(**fields | {"data": Data(**fields["data"]), "recipe": Recipe(**fields["recipe"])})
+
+
+def apart(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """In what two provenances differ that decides bits, as "torch 2.14, here 2.12"; empty where in nothing."""
+    rows = [(name, one.get(name), other.get(name)) for name in ("hardware", "threads", "processes", "compiled")]
+    rows += [(name, one["versions"][name], other["versions"][name]) for name in ("torch", "numpy")]
+    return [f"{name} {before}, here {here}" for name, before, here in rows if before != here]
+
+
+def _bits(record: Mapping[str, Any], made: Mapping[str, Any]) -> str:
+    for mine, theirs in zip(made["history"], record["history"], strict=False):
+        for name in mine.keys() - {"seconds"}:
+            if mine[name] != theirs[name]:
+                return f"{name} of epoch {mine['epoch']} is {mine[name]}, recorded {theirs[name]}"
+    if len(made["history"]) == len(record["history"]):
+        for name in ("test_loss", "test_accuracy"):
+            if made["final"][name] != record["final"][name]:
+                return f"{name} is {made['final'][name]}, recorded {record['final'][name]}"
+        if made["correct"] != record["correct"]:
+            return "other test images are right"
+    return ""
+
+
+def _close(record: Mapping[str, Any], made: Mapping[str, Any], arm: Sequence[Mapping[str, Any]]) -> str:
+    mine, theirs = (float(r["history"][0]["train_loss"]) for r in (made, record))
+    if not math.isclose(mine, theirs, rel_tol=LOSS):
+        return f"the first epoch's loss is {mine:.6g}, recorded {theirs:.6g}"
+    if len(made["history"]) < len(record["history"]) or len(arm) < 2:
+        return ""
+    expected = stats.prediction([other["final"]["test_accuracy"] for other in arm], alpha=ALPHA)
+    accuracy = made["final"]["test_accuracy"]
+    if accuracy not in expected:
+        return f"accuracy {accuracy:.2f} %, the recorded seeds make {expected.low:.2f} to {expected.high:.2f} likely"
+    return ""
+
+
+def _arm(key: str, plan: Sequence[Mapping[str, Any]], good: Mapping[str, Mapping]) -> list[Mapping[str, Any]]:
+    labels = next((run["labels"] for run in plan if run["key"] == key), None)
+    return [good[run["key"]] for run in plan if run["labels"] == labels and run["key"] in good]
+
+
+def _label(key: str, plan: Sequence[Mapping[str, Any]]) -> str:
+    planned = next((run for run in plan if run["key"] == key), None)
+    if planned is None:
+        return key
+    return ", ".join([*(f"{name} {value}" for name, value in planned["labels"].items()), f"seed {planned['seed']}"])

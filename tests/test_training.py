@@ -1,0 +1,233 @@
+"""One net trained, tested and used from the command line, stopped and gone on with."""
+
+import csv
+import io
+import json
+import os
+import pickle
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from nbhelpers import cli, weights
+from nbhelpers import data as datasets
+from nbhelpers.models import MLP
+from nbhelpers.models.initialise import build
+from nbhelpers.perform import perform
+from nbhelpers.progress import Live
+from nbhelpers.training import Training
+
+SMALL = ["--set", "demo", "--param", "images_per_class=24", "--param", "validation_images_per_class=8"]
+TRAIN = ["train", "--model", "resnet26", "--epochs", "2", *SMALL, "--param", "share_of_width=0.05"]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained")
+    assert cli.main([*TRAIN, "--checkpoints", str(folder)]) == 0
+    return folder
+
+
+def command(words, capsys) -> tuple[int, str, str]:
+    code = cli.main(words)
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def test_train_says_first_what_it_does_then_a_line_an_epoch_and_what_came_out(here, capsys):
+    code, out, _ = command(TRAIN, capsys)
+    lines = out.splitlines()
+    assert code == 0 and lines[0].startswith("model: resnet26, ") and " parameters, " in lines[0]
+    assert lines[1] == "images: 96 of shapes to train on, 100 to test on, 32 to choose the best epoch on"
+    assert "epochs = 2" in out and "schedule = cosine" in out and "augment = ('crop', 'flip')" in out
+    epochs = [line for line in lines if line.startswith("epoch ")]
+    assert len(epochs) == 2 and all(
+        word in line for line in epochs for word in ("loss", "training", "validation", "images/s", "left")
+    )
+    assert "(Wilson), n = 100" in out
+    assert sorted(p.name for p in (here / "checkpoints").iterdir()) == [
+        "resnet26.json", "resnet26_best.safetensors", "resnet26_last.safetensors",
+    ]  # fmt: skip
+
+
+def test_it_is_the_run_of_the_study(trained, metrics):
+    own = Training("resnet26", "demo", trained, epochs=2, changes={
+        "images_per_class": 24, "validation_images_per_class": 8, "share_of_width": 0.05})  # fmt: skip
+    record = json.loads((trained / "resnet26.json").read_text())
+    assert metrics(record) == metrics(json.loads(json.dumps(perform(own.run, "cpu", threads=1))))
+
+
+def test_the_weights_are_those_that_were_tested(trained):
+    record = json.loads((trained / "resnet26.json").read_text())
+    best, last = (weights.load(trained / f"resnet26_{kind}.safetensors") for kind in ("best", "last"))
+    assert best.about["epoch"] == record["final"]["kept_epoch"] and last.about["kept"] == "last"
+    assert best.about["validation_accuracy"] == record["final"]["validation_accuracy"]
+    assert best.about["recipe"]["epochs"] == 2 and best.about["class_names"] == ["circle", "square", "triangle", "star"]
+
+
+def test_what_is_there_is_not_overwritten_unasked(trained, capsys):
+    words = [*TRAIN, "--checkpoints", str(trained)]
+    before = (trained / "resnet26_last.safetensors").stat().st_mtime_ns
+    code, _, err = command(words, capsys)
+    assert code == 2 and "is there already: do it again with --fresh" in err and err.count("\n") == 1
+    code, out, _ = command([*words, "--resume"], capsys)
+    assert code == 0 and "is finished; nothing to do" in out
+    assert (trained / "resnet26_last.safetensors").stat().st_mtime_ns == before
+    assert command([*words, "--resume", "--fresh"], capsys)[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["--model", "resnet5"], "model: 'resnet5': must be one of resnet34"),
+        (["--model", "resnet74", *SMALL], "epochs: the set demo has none for resnet74: give --epochs"),
+        (["--model", "resnet26", "--epochs", "0"], "epochs: 0: must be at least 1"),
+        (["--model", "resnet26", *SMALL, "--param", "lr=-1"], "lr: -1"),
+        (["--model", "resnet26", *SMALL, "--param", "epohcs=1"], "unknown parameter 'epohcs'"),
+        (["--model", "resnet26", "--set", "dem"], "parameter_set: 'dem': ResNet_CIFAR10 has no such set"),
+        (["--model", "resnet26", *SMALL, "--teacher", "none.safetensors"], "none.safetensors: there is no such file"),
+        (["--model", "resnet26", *SMALL, "--compiled", "cuda-graphs"], "compiled: 'cuda-graphs': needs a GPU"),
+        (["--model", "resnet26", *SMALL, "--sync-batchnorm"], "sync_batchnorm: there is one process"),
+    ],
+)
+def test_bad_input_is_one_line(here, capsys, words, reason):
+    code, _, err = command(["train", *words], capsys)
+    assert code == 2 and err.startswith(f"nbhelpers: {reason}") and err.count("\n") == 1
+
+
+def test_without_cifar10_it_stops_with_one_line(here, capsys, monkeypatch):
+    from nbhelpers import catalogue
+    from nbhelpers.download import DataError
+
+    def refuse(file, folder):
+        raise DataError("no network")
+
+    monkeypatch.setattr(catalogue, "fetch", refuse)
+    code, out, err = command(["train", "--model", "resnet50"], capsys)
+    assert code == 2 and err.startswith("nbhelpers: cifar10: not under") and err.count("\n") == 1
+    assert out.startswith("model: resnet50, 4,815,794 parameters") and "epochs = 300" in out
+    assert "none held out, so the last epoch is kept" in out and not (here / "checkpoints").exists()
+
+
+def test_epochs_also_set_the_length_of_the_schedule(tmp_path):
+    run = Training("resnet50", "ran", tmp_path, epochs=20).run
+    assert run.recipe.epochs == 20 and run.recipe.learning_rate(10) == pytest.approx(0.01)
+    assert Training("resnet50", "ran", tmp_path).run.recipe.epochs == 300
+
+
+def test_evaluate_prints_and_draws(trained, capsys):
+    code, out, _ = command(["evaluate", "--model_path", str(trained / "resnet26_best.safetensors")], capsys)
+    folder = trained / "resnet26_best.evaluation"
+    found = json.loads((folder / "evaluation.json").read_text())
+    assert code == 0 and f"accuracy {found['accuracy']:.2f} %, 95% interval" in out and "n = 800" in out
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "confusion.png", "evaluation.json", "mistakes.png", "reliability.png",
+    ]  # fmt: skip
+    assert np.trace(found["confusion"]) / 800 == pytest.approx(found["accuracy"] / 100)
+
+
+def test_predict_answers_a_pickle_row_by_row(tmp_path, capsys):
+    whole, spec = datasets.load("shapes", size=16, classes=4), MLP(hidden=(8,))
+    images, net = np.array(whole.test_images[::40]), build(spec, (3, 16, 16), 4, 0)
+    about = {"model": spec.canonical(), "shape": [3, 16, 16], "class_names": whole.class_names}
+    weights.save(
+        tmp_path / "net.safetensors", net.state_dict(), about | {"mean": [0.4, 0.5, 0.6], "std": [0.2, 0.3, 0.4]}
+    )
+    held = {b"data": images.transpose(0, 3, 1, 2).reshape(len(images), -1), b"ids": np.arange(len(images))}
+    (tmp_path / "test.pkl").write_bytes(pickle.dumps(held))
+    words = ["predict", "--checkpoint", str(tmp_path / "net.safetensors"), "--input", str(tmp_path / "test.pkl")]
+    code, out, _ = command([*words, "--output", str(tmp_path / "o.csv")], capsys)
+    assert code == 0 and "flat rows, channel by channel" in out and "0 circle, 1 square" in out
+    with open(tmp_path / "o.csv", newline="") as file:
+        rows = list(csv.reader(file))
+    normal = (images / 255 - [0.4, 0.5, 0.6]) / [0.2, 0.3, 0.4]
+    expected = net(torch.from_numpy(normal.transpose(0, 3, 1, 2)).float()).argmax(1).tolist()
+    assert rows == [["ID", "Labels"], *[[str(i), str(label)] for i, label in enumerate(expected)]]
+    assert len(set(expected)) > 1
+
+
+def test_evaluate_without_labels_is_one_line(trained, tmp_path, capsys):
+    np.savez(tmp_path / "a.npz", images=np.zeros((3, 16, 16, 3), np.uint8))
+    words = ["evaluate", "--checkpoint", str(trained / "resnet26_best.safetensors"), "--data", str(tmp_path / "a.npz")]
+    code, _, err = command(words, capsys)
+    assert code == 2 and "has no labels to evaluate against" in err and err.count("\n") == 1
+
+
+def test_a_teacher_from_a_file_is_learnt_from_and_is_in_the_key(trained, here, capsys):
+    words = [*TRAIN, "--teacher", str(trained / "resnet26_best.safetensors"), "--distillation", "0.7"]
+    assert command(words, capsys)[0] == 0
+    record, alone = (json.loads((f / "resnet26.json").read_text()) for f in (here / "checkpoints", trained))
+    assert record["run"]["recipe"]["distillation"] == 0.7 and len(record["run"]["teacher"]) == 64
+    assert record["final"]["train_loss"] != alone["final"]["train_loss"]
+
+
+@pytest.mark.slow
+def test_killed_at_ten_random_moments_it_ends_with_the_same_weights(tmp_path):
+    """SIGKILL, each time at another moment of the training, and --resume each time after."""
+    words = [sys.executable, "-m", "nbhelpers", *TRAIN, "--param", "images_per_class=200", "--every", "1"]
+    words[words.index("--epochs") + 1] = "6"
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "env": environment, "text": True}
+    subprocess.run([*words, "--checkpoints", str(tmp_path / "whole")], check=True, **quiet)
+    moments, killed, state = random.Random(0), 0, tmp_path / "cut" / "resnet26.state.safetensors"
+    for _ in range(60):
+        process = subprocess.Popen([*words, "--checkpoints", str(tmp_path / "cut"), "--resume"], **quiet)
+        before = state.stat().st_mtime_ns if state.exists() else None
+        while (
+            process.poll() is None and killed < 10 and (state.stat().st_mtime_ns if state.exists() else None) == before
+        ):
+            time.sleep(0.01)  # until it has gone on by a step at least
+        if killed == 10 or process.poll() is not None:
+            break
+        time.sleep(moments.uniform(0, 0.3))
+        process.send_signal(signal.SIGKILL)
+        killed += process.wait() == -signal.SIGKILL
+        process.stderr.close()
+    _, error = process.communicate()
+    assert killed == 10 and process.returncode == 0, error
+    for kind in ("last", "best"):
+        whole, cut = (load_file(tmp_path / folder / f"resnet26_{kind}.safetensors") for folder in ("whole", "cut"))
+        assert whole.keys() == cut.keys() and all(torch.equal(whole[name], cut[name]) for name in whole)
+    assert not state.exists()
+
+
+@pytest.mark.slow
+def test_torchrun_splits_a_training_and_one_process_writes(tmp_path):
+    words = [*TRAIN, "--checkpoints", str(tmp_path)]
+    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "nbhelpers"]
+    done = subprocess.run([*run, *words], capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path / "resnet26.json").read_text())
+    assert record["provenance"]["processes"] == 2 and done.stdout.count("epoch 2/2") == 1
+    assert weights.load(tmp_path / "resnet26_best.safetensors").about["key"] == record["key"]
+
+
+def test_on_a_terminal_there_is_one_live_line(make_run, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    live = Live(2, make_run())
+    for epoch in (1, 2):
+        live.step(60)
+        live.epoch({"epoch": epoch, "train_loss": 1.25, "train_accuracy": 40.0, "test_accuracy": 30.0})
+    live.close()
+    shown = terminal.getvalue()
+    last = shown.rstrip().split("\r")[-1]
+    assert last.startswith("epoch 2/2: loss 1.2500, training 40.00 %, test 30.00 %, 100% done, ") and "left" in last
+    assert shown.count("\n") == 1 and shown.endswith("\n")

@@ -1,0 +1,133 @@
+"""Recorded runs are done again: what is as recorded passes, what was edited or comes out otherwise does not."""
+
+import json
+
+import pytest
+
+from nbhelpers import cli, outputs, records, sweep, verify
+from nbhelpers.errors import InputError
+from nbhelpers.models import MLP
+from nbhelpers.records import Store
+
+
+@pytest.fixture(scope="module")
+def recorded(make_run, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("set")
+    runs = [make_run(seed=s, epochs=3, model=MLP(hidden=(w,)), labels={"width": w}) for s in range(3) for w in (4, 6)]
+    runs.append(make_run(seed=0, labels={"width": "taught"}, teacher=runs[0]))
+    list(sweep.execute(runs, Store(folder), workers=1, device="cpu"))
+    outputs.write_plan(folder, {"study": "x", "set": "y"}, runs)
+    found = [Store(folder).load(run.key) for run in runs]
+    outputs.write_summary(folder, {"study": "x", "set": "y"}, len(runs), found, [], [])
+    return folder
+
+
+@pytest.fixture
+def copied(recorded, tmp_path):
+    for path in recorded.rglob("*.json"):
+        target = tmp_path / path.relative_to(recorded)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(path.read_bytes())
+    return tmp_path
+
+
+def edit(folder, change, position: int = 0) -> str:
+    path = sorted((folder / "runs").glob("*.json"))[position]
+    record = json.loads(path.read_text())
+    change(record)
+    path.write_text(records.dump(record))
+    return path.name
+
+
+def wrong(folder, **options) -> list[str]:
+    said = []
+    found = verify.verify(folder, say=said.append, **options)
+    assert len(said) == len(found) + 1
+    return [f"{finding.what}: {finding.wrong}" for finding in found if finding.wrong]
+
+
+def test_what_was_recorded_here_comes_out_bit_for_bit(recorded):
+    found = verify.verify(recorded, runs=7, say=lambda line: None)
+    assert len(found) == 7 and {(finding.how, finding.wrong) for finding in found} == {("done again, bit for bit", "")}
+    assert sorted(finding.what for finding in found)[:2] == ["width 4, seed 0", "width 4, seed 1"]
+
+
+def test_the_cheapest_are_taken_and_only_so_many_epochs(recorded):
+    found = verify.verify(recorded, runs=2, epochs=1, say=lambda line: None)
+    assert [finding.how for finding in found] in ([f"1 of {n} epochs, bit for bit" for n in pair] for pair in
+                                                  ((3, 3), (2, 3), (3, 2)))  # fmt: skip
+    assert wrong(recorded, runs=0) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda r: r["final"].update(test_accuracy=99.0), "says 99.0 % accuracy, but "),
+        (lambda r: r["final"].update(train_loss=0.1), "says a training loss of 0.1, but "),
+        (lambda r: r["run"].update(seed=77), "its seed, data, model or recipe are not those of its key: it was edited"),
+        (lambda r: r["run"]["recipe"].update(lr=0.5), "its seed, data, model or recipe are not those of its key"),
+        (lambda r: r.pop("history"), "is damaged, or no record"),
+        (lambda r: r.update(version=99), "is of version 99 of the computation"),
+    ],
+)
+def test_an_edited_record_is_found_without_training(copied, change, reason):
+    name = edit(copied, change)
+    found = wrong(copied, runs=0)
+    assert found[0].startswith(f"{name}: {reason}")
+
+
+def test_an_accuracy_edited_with_its_images_is_found_by_the_summary(copied):
+    def change(record):
+        record["final"]["test_accuracy"] = 100.0
+        record["correct"] = records.pack(__import__("numpy").ones(30, "uint8"))
+
+    edit(copied, change)
+    assert wrong(copied, runs=0) == ["summary.json: the records are not those that it was made from: render it again"]
+
+
+def test_an_edited_loss_is_found_by_training(copied):
+    for position in range(7):
+        edit(copied, lambda r: r["history"][0].update(train_loss=r["history"][0]["train_loss"] + 1e-7), position)
+    found = wrong(copied, runs=1, epochs=1)
+    assert len(found) == 1 and "train_loss of epoch 1 is " in found[0] and ", recorded " in found[0]
+
+
+def test_an_edited_fingerprint_is_found(copied):
+    edit(copied, lambda r: r["provenance"].update(fingerprint="0123456789abcdef"))
+    assert "shapes: the records are of other pixels (0123456789abcdef, " in wrong(copied, runs=0)[0]
+
+
+def test_on_another_machine_it_must_agree_within_seeds(copied):
+    for position in range(7):
+        edit(copied, lambda r: r["provenance"].update(hardware="another processor"), position)
+    found = verify.verify(copied, runs=7, say=lambda line: None)
+    assert all(
+        finding.how.startswith("done again, within seeds (hardware another processor, here ") for finding in found
+    )
+    assert not [finding for finding in found if finding.wrong]
+    for position in range(7):
+        edit(copied, lambda r: r["history"][0].update(train_loss=r["history"][0]["train_loss"] * 1.01), position)
+    assert "the first epoch's loss is " in wrong(copied, runs=1)[0]
+
+
+def test_an_accuracy_that_the_seeds_do_not_make_likely_is_found(recorded):
+    record = next(iter(json.loads(p.read_text()) for p in (recorded / "runs").glob("*.json")))
+    record["provenance"]["hardware"] = "another processor"
+    others = [record | {"final": record["final"] | {"test_accuracy": value}} for value in (1.0, 1.5, 2.0)]
+    assert "the recorded seeds make " in verify.again(record, others, None, "x").wrong
+
+
+def test_the_command_fails_where_something_is_wrong(copied, capsys):
+    assert cli.main(["verify", str(copied), "--runs", "1"]) == 0
+    assert capsys.readouterr().out.endswith("all as recorded\n")
+    edit(copied, lambda r: r["run"].update(seed=77))
+    assert cli.main(["verify", str(copied), "--runs", "0"]) == 1
+    assert "it was edited" in capsys.readouterr().out
+    for words, reason in (
+        (["nowhere"], "nowhere: there are no records"),
+        ([str(copied), "--epochs", "0"], "epochs: 0"),
+    ):
+        assert cli.main(["verify", *words]) == 2
+        assert reason in capsys.readouterr().err
+    with pytest.raises(InputError, match="runs: -1: must be at least 0"):
+        verify.verify(copied, runs=-1)
