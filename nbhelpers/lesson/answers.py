@@ -17,6 +17,11 @@ class Answer(NamedTuple):
     values: Mapping[str, Any] = {}
 
 
+def apart(gap: float) -> str:
+    """A difference that is nothing but rounding, without digits that the next machine has otherwise."""
+    return "less than 1e-10" if gap < 1e-10 else f"{gap:.0e}"
+
+
 def sizes() -> Answer:
     """Statement 1: the layer sizes of the 400x400 network."""
     found = listings.beside("receptive_field")
