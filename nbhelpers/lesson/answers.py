@@ -59,9 +59,7 @@ def one_by_one() -> Answer:
     """Statement 5: four 1x1 kernels on 32x32x10."""
     found, gap = pointwise.cost(32, 10, 4), pointwise.matrix_difference()
     said = f"The output is {'×'.join(map(str, found['output']))}, with {found['weights']} weights and "
-    said += (
-        f"{found['multiply_accumulates']:,} multiply-adds. Convolution and matrix product differ by at most {gap:.0e}."
-    )
+    said += f"{found['multiply_accumulates']:,} multiply-adds. Convolution and matrix product differ by {apart(gap)}."
     return Answer(found["output"] == [32, 32, 4], said, found)
 
 
@@ -116,7 +114,7 @@ def scale() -> Answer:
 def collapse() -> Answer:
     """Statement 12: layers without activations."""
     gap = curves.collapse()
-    return Answer(gap < 1e-9, f"Three linear layers and the one that they make differ by at most {gap:.0e}.")
+    return Answer(gap < 1e-9, f"Three linear layers and the one that they make differ by {apart(gap)}.")
 
 
 def linear_training() -> Answer:
@@ -188,12 +186,8 @@ def free_parameters() -> Answer:
     """Statement 24: many numbers to fit."""
     errors = curves.fits()[1].set_index("model")
     own, best = errors["error on new points"], errors["error on new points"].idxmin()
-    said = (
-        f"The error on new points is {own['line']:.2f} with a line and {own[best]:.2f} with the {best} neurons, which "
-    )
-    return Answer(
-        bool(own[best] < own["line"] / 2), f"{said}have {errors['numbers'][best]} numbers to fit instead of 2."
-    )
+    said = f"The error on new points is {own['line']:.2f} with a line and {own[best]:.2f} with a {best}, which has "
+    return Answer(bool(own[best] < own["line"] / 2), f"{said}{errors['numbers'][best]} numbers to fit instead of 2.")
 
 
 def recognisable() -> Answer:
@@ -207,7 +201,7 @@ def recognisable() -> Answer:
 def fourier_tie() -> Answer:
     """Statement 28: convolution and the Fourier transform."""
     gap = fourier.convolution_theorem()
-    return Answer(gap < 1e-10, f"A convolution and its way through the Fourier transform differ by at most {gap:.0e}.")
+    return Answer(gap < 1e-10, f"A convolution and its way through the Fourier transform differ by {apart(gap)}.")
 
 
 def vanishing(ratio: Mapping[str, float], depth: int) -> Answer:

@@ -70,7 +70,7 @@ def fits(widths=(1, 2, 4, 8), n: int = 60, noise: float = 0.1) -> tuple[dict, pd
     """
     x, y = points(n, noise)
     new_x, new_y = points(1000, noise, seed=1)
-    models = {"line": line(x, y), **{f"net, {w} tanh": Net(x, y, w) for w in widths}}
+    models = {"line": line(x, y), **{f"net of {w} tanh": Net(x, y, w) for w in widths}}
     rows = []
     for name, model in models.items():
         row = {"model": name, "numbers": getattr(model, "size", 2)}
