@@ -93,8 +93,7 @@ def pyramids() -> Answer:
 def heads() -> Answer:
     """Statement 9: where nets start, and what their heads weigh."""
     stem = listings.table(["pad 3", "conv 7x7/2 64", "pad 1", "pool 3/2"], (3, 224, 224))["side"].iloc[-1]
-    own = 56 in set(listings.beside("receptive_field")["side"])
-    weights = listings.heads().set_index("head")["weights"]
+    weights, own = listings.heads().set_index("head")["weights"], 56 in set(listings.beside("receptive_field")["side"])
     said = (
         f"A ResNet's stem takes 224 pixels to {stem}; the lesson's own net {'has 56 too' if own else 'never has 56'}. "
     )
@@ -211,9 +210,7 @@ def vanishing(ratio: Mapping[str, float], depth: int) -> Answer:
     """
     factor = cells.vanishing(depth).set_index("activation")["factor"]
     said = f"At the start the first layer's gradient is {ratio['sigmoid']:.2g} of the last one's with Sigmoid, "
-    said += (
-        f"{ratio['relu']:.2g} with ReLU. {depth} sigmoids in a row let at most {factor['sigmoid']:.2g} of it through."
-    )
+    said += f"{ratio['relu']:.2g} with ReLU. {depth} sigmoids in a row let at most {factor['sigmoid']:.2g} through."
     return Answer(False if ratio["sigmoid"] < 1 else "right", f"{said} It vanishes." if ratio["sigmoid"] < 1 else said)
 
 
@@ -223,9 +220,8 @@ def cheapness(nanoseconds: Mapping[str, float], devices: set[str]) -> Answer:
     nanoseconds: activation -> measured, for each number, forward and backward.
     """
     said = "Nanoseconds for each number: " + ", ".join(f"{name} {time:.2f}" for name, time in nanoseconds.items())
-    cheapest = min(nanoseconds, key=nanoseconds.get)
     gpu = "" if "cuda" in devices else " What a GPU does to this has not been measured."
-    return Answer(cheapest == "relu", f"{said} (on: {', '.join(sorted(devices))}).{gpu}")
+    return Answer(min(nanoseconds, key=nanoseconds.get) == "relu", f"{said} (on: {', '.join(sorted(devices))}).{gpu}")
 
 
 def stride_balance(measured: pd.DataFrame, verdicts: Mapping[str, str]) -> Answer:
