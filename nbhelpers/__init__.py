@@ -20,6 +20,7 @@ _HOME = {
     "ConvNet": "models",
     "MLP": "models",
     "ResNet": "models",
+    "Stack": "models",
     "BlockNet": "models",
     "LibraryNet": "models",
     "Custom": "models",
@@ -43,8 +44,8 @@ _HOME = {
     "family": "models.families",
     "KIN": "models.families",
 }
-_MODULES = {"claims", "data", "measured", "plots", "pooled", "probes", "ranking", "speed", "stats", "tables", "tensors"}
-_MODULES |= {"train", "zoo"}
+_MODULES = {"claims", "data", "lesson", "measured", "plots", "pooled", "probes", "ranking", "speed", "stats", "tables"}
+_MODULES |= {"tensors", "train", "zoo"}
 
 
 def __getattr__(name: str):

@@ -1,6 +1,7 @@
 """Augmentation of training batches: each image its own draw, from the run's stream for the epoch.
 
-Crop and flip are one gather over a whole batch. AutoAugment and erasing are torchvision's, image by image.
+Crop and flip are one gather over a whole batch, centre crop and rotation work on whole batches too. AutoAugment and
+erasing are torchvision's, image by image.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
+from nbhelpers.errors import InputError
 from nbhelpers.run import AUGMENTATIONS
 from nbhelpers.spec import arguments
 from nbhelpers.streams import seed_of, stream
@@ -31,6 +34,10 @@ class Augmenter:
         self.shifts = torch.from_numpy(draws.randint(-padding, padding + 1, (count, 2)))
         flips = draws.randint(0, 2, count) if "flip" in self.given else np.zeros(count, np.int64)
         self.flips = torch.from_numpy(flips).bool()
+        share = self.given.get("center_crop", {"share": 0.0})["share"]
+        self.cropped = torch.from_numpy(draws.random_sample(count) < share) if share else None
+        degrees = self.given.get("rotation", {"degrees": 0.0})["degrees"]
+        self.angles = torch.from_numpy(np.radians(draws.uniform(-degrees, degrees, count))) if degrees else None
         self.seeds = [seed_of(seed, f"augment/{epoch}/{i}") for i in range(count)] if self._by_image() else []
         self.mean, self.std = mean, std
 
@@ -48,7 +55,34 @@ class Augmenter:
         columns = torch.where(flip[:, None], columns.flip(1), columns)
         pixels = images.permute(0, 2, 3, 1)  # channels last: a pixel's channels are gathered together
         chosen = pixels[index[:, None, None], rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+        if self.cropped is not None:
+            chosen = self._enlarged(chosen, self.cropped[taken].nonzero()[:, 0].to(index.device))
+        if self.angles is not None:
+            chosen = self._rotated(chosen, self.angles[taken].to(index.device))
         return self._each(chosen, start) if self._by_image() else chosen
+
+    def _enlarged(self, images: Tensor, which: Tensor) -> Tensor:
+        """The middle of the images numbered `which`, enlarged to the whole with bilinear interpolation."""
+        size, (height, width) = self.given["center_crop"]["size"], images.shape[2:]
+        if not len(which):
+            return images
+        if size > min(height, width):
+            raise InputError(f"center_crop: size {size}: the images have {height}x{width} pixels")
+        top, left = (height - size) // 2, (width - size) // 2
+        middle = images[which, :, top : top + size, left : left + size]
+        images[which] = F.interpolate(middle, (height, width), mode="bilinear", align_corners=False)
+        return images
+
+    def _rotated(self, images: Tensor, angles: Tensor) -> Tensor:
+        """Each image turned about its centre by its angle (B,) in radians: the nearest pixel, black from outside."""
+        height, width = images.shape[2:]
+        cos, sin = angles.cos(), angles.sin()
+        ratio, zero = height / width, torch.zeros_like(cos)  # grid coordinates go from -1 to 1 along either side
+        turn = torch.stack([cos, -sin * ratio, zero, sin / ratio, cos, zero], 1).view(-1, 2, 3).to(images.dtype)
+        grid = F.affine_grid(turn, list(images.shape), align_corners=False)
+        mean, std = self._scale(images)
+        black = -mean / std  # what a pixel of value 0 is after normalisation
+        return F.grid_sample(images - black, grid, mode="nearest", align_corners=False) + black
 
     def _each(self, images: Tensor, start: int) -> Tensor:
         from torchvision.transforms import v2

@@ -29,13 +29,14 @@ PAUSE = 300  # seconds between two checkpoints of a run: a shorter run writes no
 
 
 @lru_cache(maxsize=2)
-def _load(data: Data, seed: int):
-    return tensors.load(data, seed)
+def _load(data: str, seed: int):
+    """By the JSON of the spec: one that has arguments for its augmentation cannot be hashed."""
+    return tensors.load(Data.model_validate_json(data), seed)
 
 
 def load(run: Run):
     """Training images, test images and the data set of `run`, kept for the next runs on the same images."""
-    return _load(run.data, run.seed if run.data.drawn_by_run else 0)
+    return _load(run.data.model_dump_json(), run.seed if run.data.drawn_by_run else 0)
 
 
 def perform(

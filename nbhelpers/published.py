@@ -106,6 +106,14 @@ def _curve(column: str, unit: str) -> Callable[[], Iterator[Row]]:
     return rows
 
 
+def _assignment(column: str, unit: str = "%") -> Callable[[], Iterator[Row]]:
+    def rows() -> Iterator[Row]:
+        for row in table(LESSON, "assignment_notebook_curve"):
+            yield {"arm": "the repaired net", "epoch": row["epoch"], "value": row[column], "unit": unit, "n": 1}
+
+    return rows
+
+
 def _resnet_rows() -> Iterator[Row]:
     curve = {row["epoch"]: row["test_acc_pct"] for row in table("resnet_cifar10", "resnet50_final_curve")}
     for row in table("resnet_cifar10", "description_results"):
@@ -191,6 +199,14 @@ SERIES: dict[str, tuple[str, dict[str, Callable[[], Iterator[Row]]]]] = {
             "train_loss": _curve("mean_train_loss", "nats"),
             "train_accuracy": _curve("train_acc_pct", "%"),
             "test_accuracy": _curve("val_acc_pct", "%"),
+        },
+    ),
+    "Building_First_Neural_Networks": (
+        f"{LESSON}/assignment_notebook",
+        {
+            "train_accuracy": _assignment("train_acc_pct"),
+            "test_loss": _assignment("test_loss", "nats"),
+            "test_accuracy": _assignment("test_acc_pct"),
         },
     ),
     "ResNet_CIFAR10": (

@@ -27,6 +27,8 @@ AUGMENTATIONS: dict[str, dict[str, Any]] = {
     "flip": {},  # left and right, of every other image on average
     "autoaugment": {},  # the policy for CIFAR-10 of arXiv:1805.09501
     "erasing": {"share": 0.5},  # of the images, arXiv:1708.04896
+    "center_crop": {"size": 22, "share": 0.1},  # the middle of that share of the images, enlarged to the whole
+    "rotation": {"degrees": 15.0},  # by at most so much to either side; black comes in at the corners
 }
 
 
@@ -39,7 +41,8 @@ class Data(Spec):
     mean, std: one per channel, subtracted and divided after scaling to [0, 1]; None to leave that out.
     subset_seed: draws the training subset; None takes the run's seed. The test subset is always the same.
     test_from: "train" tests on `test_per_class` images of each class of the training split, held out by the same
-    draw: a validation split.
+    draw: a validation split. "seen" tests on the training images themselves, which is a fault.
+    test_mean, test_std: for the test images, where they are not those of the training images; None: the same.
     permutation_seed: the pixels of all images change places by one permutation that this draws; None leaves them.
     validation_per_class: images of each class held out of the training split by the same draw, for `Recipe.keep`.
     augment: what is done to training images, each with its own draw in every epoch.
@@ -53,7 +56,9 @@ class Data(Spec):
     mean: tuple[FiniteFloat, ...] | None = None
     std: tuple[Positive, ...] | None = None
     subset_seed: Annotated[int, Field(ge=0)] | None = None
-    test_from: Literal["test", "train"] = "test"
+    test_mean: tuple[FiniteFloat, ...] | None = None
+    test_std: tuple[Positive, ...] | None = None
+    test_from: Literal["test", "train", "seen"] = "test"
     permutation_seed: Annotated[int, Field(ge=0)] | None = None
     augment: tuple[named("augmentation", AUGMENTATIONS), ...] = ()
     validation_per_class: Count | None = None
@@ -78,7 +83,8 @@ class Recipe(Spec):
 
     epochs sets the length of the schedule; stop_after ends the run earlier. The learning rate changes once an epoch;
     it first rises in a line over `warmup` epochs, and the schedule takes those that are left. steps_per_epoch makes an
-    epoch so many steps, through one shuffled pass after the other, instead of one pass.
+    epoch so many steps, through one shuffled pass after the other, instead of one pass. shuffle: anew for each
+    "epoch", "once" for all epochs, or "never": then the images come class by class.
     label_smoothing: the share of each target that is spread over all classes. mixing: of the images of a batch
     (`mixing.Mixer`). sam: the radius of sharpness-aware minimisation (`steps.moved_uphill`), 0 for none.
     distillation: the weight of a teacher's answers in the loss, at a temperature (`distillation.Teacher`).
@@ -99,6 +105,7 @@ class Recipe(Spec):
     epochs: Count
     stop_after: Count | None = None
     steps_per_epoch: Count | None = None
+    shuffle: Literal["epoch", "once", "never"] = "epoch"
     batch_size: Count
     test_batch_size: Count = 256
     label_smoothing: Share = 0.0

@@ -36,6 +36,7 @@ class Study:
         self.seeds = self._range("seeds")
         self.extra_seeds = self._range("extra_seeds")
         self.verdicts: list[claims.Verdict] = []
+        self.statements: dict[int, dict[str, Any]] = {}  # published sentences that were judged, by their number
         self._by_seeds: dict[str, pd.DataFrame] = {}
         self._figures: dict[str, str] = {}
         self._result: dict[str, Any] = {}
@@ -70,7 +71,7 @@ class Study:
 
     def _changed(self, changes: Mapping[str, Any]) -> dict[str, Any]:
         """The parameters with `changes`, which may also name fields of Recipe and Data that are no parameters."""
-        fields = {*Recipe.model_fields, "classes", "test_from", "permutation_seed"}
+        fields = {*Recipe.model_fields, *Data.model_fields} - {"name", "per_class", "test_per_class", "subset_seed"}
         if unknown := changes.keys() - self.values.keys() - fields:
             raise ValueError(f"{', '.join(sorted(unknown))}: no parameter of {self.name}")
         return self.values | changes
@@ -288,6 +289,7 @@ class Study:
     def finish(self) -> None:
         """Write ``summary.json`` and show all verdicts in one table."""
         head = self._head() | {"parameters": parameters.key_values(self.values)}
+        head |= {"statements": self.statements} if self.statements else {}
         found, planned = list(self._records.values()), len({run.key for run in self._runs})
         shown = {"result": self._result, "figures": self._figures}
         outputs.write_summary(self.store.folder, head, planned, found, self.verdicts, shown)

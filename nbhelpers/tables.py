@@ -126,6 +126,20 @@ def probe(df: pd.DataFrame, name: str, moment: str = "final") -> pd.DataFrame:
     return pd.DataFrame([m[name][moment] for m in having["probes"]], index=having.index, dtype=float)
 
 
+def probe_rows(df: pd.DataFrame, name: str, column: str, value: str, moment: str = "final") -> pd.DataFrame:
+    """The runs of `df` that have the probe, once for each of its numbers: its name as a further label `column`.
+
+    Names that are whole numbers become numbers; the measured number stands in `value`.
+    """
+    rows = []
+    for _, run in df.iterrows():
+        for key, number in run["probes"].get(name, {}).get(moment, {}).items():
+            rows.append(run.to_dict() | {column: int(key) if key.isdigit() else key, value: float(number)})
+    frame = pd.DataFrame(rows)
+    frame.attrs = {"labels": [*df.attrs.get("labels", ()), column]}
+    return frame
+
+
 def probe_by_epoch(df: pd.DataFrame, name: str) -> pd.DataFrame:
     """What a probe measured at the start and after every epoch: a row per run of `df` that has it, epoch and layer.
 

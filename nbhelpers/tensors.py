@@ -56,10 +56,13 @@ def load(spec: Data, seed: int) -> tuple[Images, Images, datasets.Dataset]:
     train = subset(whole.train_labels, classes, spec.per_class, "train", subset_seed, spare)
     if spec.test_from == "train":
         test = held_out(whole.train_labels, classes, spare, subset_seed)
+    elif spec.test_from == "seen":
+        test = train
     else:
         test = subset(whole.test_labels, classes, spec.test_per_class, "test", 0)
-    made = [_images(*splits[n], at, classes, spec) for n, at in (("train", train), (spec.test_from, test))]
-    train, test = made
+    train = _images(*splits["train"], train, classes, spec)
+    tested = splits["test" if spec.test_from == "test" else "train"]
+    test = _images(*tested, test, classes, spec, tested=True)
     return replace(train, augment=spec.augment, mean=spec.mean, std=spec.std), test, whole
 
 
@@ -109,12 +112,17 @@ def held_out(labels: np.ndarray, classes: int, count: int, seed: int) -> np.ndar
     return np.sort(np.concatenate([shuffled[-count:] for shuffled in drawn]))
 
 
-def _images(pixels: np.ndarray, labels: np.ndarray, index: np.ndarray, classes: int, spec: Data) -> Images:
+def _images(
+    pixels: np.ndarray, labels: np.ndarray, index: np.ndarray, classes: int, spec: Data, tested: bool = False
+) -> Images:
     images = torch.from_numpy(np.ascontiguousarray(pixels[index])).permute(0, 3, 1, 2)
     if spec.permutation_seed is not None:
         places = stream(spec.permutation_seed, "pixels").permutation(images.shape[2] * images.shape[3])
         images = images.flatten(2)[:, :, torch.from_numpy(places)].unflatten(2, images.shape[2:])
-    return Images(normalise(images, spec.mean, spec.std), torch.from_numpy(np.asarray(labels[index])).long(), classes)
+    mean, std = spec.mean, spec.std
+    if tested:
+        mean, std = spec.test_mean or mean, spec.test_std or std
+    return Images(normalise(images, mean, std), torch.from_numpy(np.asarray(labels[index])).long(), classes)
 
 
 def normalise(images: Tensor, mean: tuple[float, ...] | None, std: tuple[float, ...] | None) -> Tensor:

@@ -180,11 +180,17 @@ def image_order(n: int, recipe: Recipe, seed: int, epoch: int) -> np.ndarray:
 
     A permutation; with `steps_per_epoch`, the next part of an endless row of permutations.
     """
+
+    def one_pass(number: int) -> np.ndarray:
+        if recipe.shuffle == "never":
+            return np.arange(n)
+        return stream(seed, f"order/{number if recipe.shuffle == 'epoch' else 0}").permutation(n)
+
     if recipe.steps_per_epoch is None:
-        return stream(seed, f"order/{epoch}").permutation(n)
+        return one_pass(epoch)
     count = recipe.steps_per_epoch * recipe.batch_size
     first, end = epoch * count, (epoch + 1) * count
-    passes = [stream(seed, f"order/{i}").permutation(n) for i in range(first // n, -(-end // n))]
+    passes = [one_pass(i) for i in range(first // n, -(-end // n))]
     return np.concatenate(passes)[first % n :][:count]
 
 

@@ -3,8 +3,10 @@
 import pytest
 import torch
 from torch.nn import functional as F
+from torchvision.transforms.functional import rotate
 
 from nbhelpers import augment, train
+from nbhelpers.errors import InputError
 from nbhelpers.run import Data, Recipe
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
@@ -91,3 +93,40 @@ def test_the_loop_trains_on_augmented_images(small_data, monkeypatch):
 def test_an_unknown_augmentation_is_one_clear_line():
     with pytest.raises(ValueError, match=r"augment.*unknown augmentation 'flipp'.*did you mean 'flip'"):
         Data(name="shapes", augment=("flipp",))
+
+
+def test_the_centre_of_some_images_is_enlarged_and_the_others_stay(images):
+    made = augmenter({"name": "center_crop", "size": 6, "share": 0.4})
+    found = made.batch(images, torch.arange(24), 0)
+    enlarged = F.interpolate(images[:, :, 3:9, 2:8], (12, 10), mode="bilinear", align_corners=False)
+    assert 0 < made.cropped.sum() < 24
+    for i, cropped in enumerate(made.cropped):
+        torch.testing.assert_close(found[i], enlarged[i] if cropped else images[i])
+
+
+def test_a_centre_larger_than_the_image_is_one_clear_line(images):
+    made = augmenter({"name": "center_crop", "size": 11, "share": 0.9})
+    with pytest.raises(InputError, match=r"^center_crop: size 11: the images have 12x10 pixels$"):
+        made.batch(images, torch.arange(24), 0)
+
+
+def test_images_turn_as_torchvision_turns_them(images):
+    made = augmenter({"name": "rotation", "degrees": 30.0})
+    found = made.batch(images, torch.arange(24), 0)
+    black = (-torch.tensor(MEAN) / torch.tensor(STD)).tolist()
+    assert made.angles.abs().max() <= 0.5236 and made.angles.std() > 0.2
+    for i, angle in enumerate(made.angles.tolist()):
+        turned = rotate(images[i], 180 / torch.pi * angle, fill=black)
+        assert ((found[i] - turned).abs() < 1e-5).all(0).double().mean() > 0.97  # halfway pixels may go either way
+
+
+def test_a_turned_image_is_black_in_its_corners(images):
+    made = augmenter({"name": "rotation", "degrees": 45.0})
+    corners = made.batch(images, torch.arange(24), 0)[made.angles.abs() > 0.6][:, :, 0, 0]
+    expected = (-torch.tensor(MEAN) / torch.tensor(STD)).expand(len(corners), 3)
+    assert len(corners) and torch.allclose(corners, expected, atol=1e-6)
+
+
+def test_new_draws_leave_those_of_crop_and_flip_as_they_were():
+    plain, more = augmenter("crop", "flip"), augmenter("crop", "flip", "rotation", "center_crop")
+    assert torch.equal(plain.shifts, more.shifts) and torch.equal(plain.flips, more.flips)

@@ -136,7 +136,7 @@ TWO_OR_NONE = "must be two rising numbers, or an empty list"
         (SCALED, "r", 2.5, "must be a whole number"),
         (SCALED, "r", True, "must not be true or false, but such as 62"),
         (SCALED, "output", "sigmoid", "must be 'logits' or 'softmax'"),
-        (SCALED, "test_from", "val", "must be 'test' or 'train'"),
+        (SCALED, "test_from", "val", "must be 'test', 'train' or 'seen'"),
         (SCALED, "evaluate", "never", "must be 'end' or 'epoch'"),
         (SCALED, "hidden", [], "needs at least 1 value(s)"),
         (SCALED, "hidden", [64, -1], "-1 must be at least 1"),

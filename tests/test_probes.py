@@ -83,17 +83,21 @@ def test_a_probe_runs_only_at_its_moments(random_images):
         moment: set(probes.measure(ALL, moment, net, part, part, RECIPE)) for moment in ("initial", "epoch", "final")
     }
     both = {"gradient_norms@1", "activation_slopes@1", "input_zeros@1", "input_means@1", "input_skews@1"}
-    both |= {"constant_units@1"}
+    both |= {"constant_units@1", "first_kernels@1", "class_in_channels@1"}
+    experiments = {"activation_time@1", "transfer@1", "fine_detail@1", "background_channel@1"}
+    looks = {"favourites@1", "changed_by_a_shift@1", "inference_time@1", "shifted_accuracy@1"}
     by_epoch = {"gradient_norms_by_epoch@1", "dead_units_by_epoch@1"}
     assert moments == {
-        "initial": both | by_epoch | {"batch_statistics@1", "sharpness@1", "equal_gain@2"},
+        "initial": both | by_epoch | {"batch_statistics@1", "sharpness@1", "equal_gain@2"} | experiments,
         "epoch": by_epoch,
-        "final": both | {"recalibrated_batchnorm@2", "batch_mode_accuracy@1", "shifted_accuracy@1"},
+        "final": both | {"recalibrated_batchnorm@2", "batch_mode_accuracy@1"} | looks,
     }
 
 
 def test_an_unknown_probe_is_told():
-    with pytest.raises(ValueError, match=r"probes: 'gradient_norms': known are activation_slopes@1, batch_mode"):
+    with pytest.raises(
+        ValueError, match=r"probes: 'gradient_norms': known are activation_slopes@1, activation_time@1, "
+    ):
         probes.check(("gradient_norms",))
 
 

@@ -209,3 +209,14 @@ def test_one_channel_keeps_its_values_in_batches():
     whole = Images(torch.arange(32.0).view(8, 1, 2, 2), torch.arange(8), 8)
     last = whole.to(torch.device("cpu"), torch.channels_last)
     assert last.batch(torch.tensor([7, 1]))[0].flatten().tolist() == [28, 29, 30, 31, 4, 5, 6, 7]
+
+
+def test_test_images_can_be_normalised_otherwise_and_be_those_that_were_learnt(small_data):
+    train, test, _ = tensors.load(small_data, 0)
+    other = changed(small_data, test_mean=(0.1, 0.2, 0.3), test_std=(1.0, 2.0, 4.0))
+    _, wrong, _ = tensors.load(other, 0)
+    pixels = test.images * torch.tensor(small_data.std)[:, None, None] + torch.tensor(small_data.mean)[:, None, None]
+    expected = (pixels - torch.tensor([0.1, 0.2, 0.3])[:, None, None]) / torch.tensor([1.0, 2.0, 4.0])[:, None, None]
+    torch.testing.assert_close(wrong.images, expected)
+    _, seen, _ = tensors.load(changed(small_data, test_from="seen"), 0)
+    assert torch.equal(seen.images, train.images) and torch.equal(seen.labels, train.labels)

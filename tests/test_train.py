@@ -157,6 +157,15 @@ def test_an_epoch_takes_the_images_in_the_order_of_one_permutation():
     assert orders == [stream(7, f"order/{epoch}").permutation(10).tolist() for epoch in range(3)]
 
 
+def test_images_can_keep_one_order_or_never_be_shuffled():
+    first = stream(7, "order/0").permutation(10).tolist()
+    for shuffle, expected in (("once", first), ("never", list(range(10)))):
+        recipe = Recipe(lr=1, epochs=3, batch_size=4, shuffle=shuffle)
+        assert [train.image_order(10, recipe, 7, epoch).tolist() for epoch in range(3)] == 3 * [expected]
+        parts = [train.image_order(10, Recipe(**dict(recipe) | {"steps_per_epoch": 2}), 7, e) for e in range(3)]
+        assert np.concatenate(parts).tolist() == (3 * expected)[:24]
+
+
 @pytest.mark.parametrize("steps", [1, 2, 3, 5, 8])  # of 4 images out of 10: from less than a pass to several
 def test_epochs_of_so_many_steps_are_cut_from_one_row_of_permutations(steps):
     recipe = Recipe(lr=1, epochs=6, batch_size=4, steps_per_epoch=steps)

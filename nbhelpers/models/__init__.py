@@ -9,7 +9,8 @@ from nbhelpers.models.custom import Custom
 from nbhelpers.models.families import BlockNet, LibraryNet
 from nbhelpers.models.mlp import MLP
 from nbhelpers.models.resnet import ResNet
+from nbhelpers.models.stack import Stack
 
-Model = Annotated[ConvNet | MLP | ResNet | BlockNet | LibraryNet | Custom, Field(discriminator="kind")]
+Model = Annotated[ConvNet | MLP | ResNet | BlockNet | LibraryNet | Stack | Custom, Field(discriminator="kind")]
 
-__all__ = ["MLP", "BlockNet", "ConvNet", "Custom", "LibraryNet", "Model", "ResNet"]
+__all__ = ["MLP", "BlockNet", "ConvNet", "Custom", "LibraryNet", "Model", "ResNet", "Stack"]

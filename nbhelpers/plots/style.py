@@ -48,6 +48,7 @@ UNITS = {
     "train_accuracy": "training accuracy (%)",
     "train_loss": "training loss (nats)",
     "test_loss": "test loss (nats)",
+    "transferred": "test accuracy on new classes (%)",
 }
 
 

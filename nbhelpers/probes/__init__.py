@@ -5,7 +5,16 @@ and leaves weights, buffers and random streams of the run as they were. It is na
 a changed measurement is a new version, and a record that lacks it stays complete.
 """
 
-from nbhelpers.probes import gradients, inputs, norms, shifts  # register theirs
+from nbhelpers.probes import (  # register theirs
+    behaviour,
+    experiments,
+    gradients,
+    inputs,
+    norms,
+    pictures,
+    shifts,
+)
 from nbhelpers.probes.registry import check, first_images, measure, probe, shuffled
 
-__all__ = ["check", "first_images", "gradients", "inputs", "measure", "norms", "probe", "shifts", "shuffled"]
+__all__ = ["behaviour", "check", "experiments", "first_images", "gradients", "inputs", "measure", "norms", "pictures"]
+__all__ += ["probe", "shifts", "shuffled"]

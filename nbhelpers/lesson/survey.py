@@ -1,0 +1,32 @@
+"""The two published comparisons of activations that the lesson repeats, read again."""
+
+import pandas as pd
+
+from nbhelpers import published
+from nbhelpers.lesson.listings import STUDY
+
+
+def winners() -> pd.DataFrame:
+    """The survey of 18 activations, a row per net: the best activations with their accuracy (per cent), ReLU's, how far
+    ReLU is behind, its rank, and its training time over that of the fastest.
+    """
+    accuracy = pd.DataFrame(published.table(STUDY, "survey_accuracy")).set_index(["model", "activation"])[
+        "acc_pct_mean"
+    ]
+    seconds = pd.DataFrame(published.table(STUDY, "survey_training_time")).set_index(["model", "activation"])["seconds"]
+    rows = []
+    for model, own in accuracy.groupby(level="model", sort=False):
+        own, time = own.droplevel("model"), seconds[model]
+        best = " and ".join(own.index[own == own.max()])
+        row = {"net": model, "best": best, "accuracy": own.max(), "ReLU": own["ReLU"]}
+        row |= {"behind": round(own.max() - own["ReLU"], 2), "rank of ReLU": int((own > own["ReLU"]).sum()) + 1}
+        rows.append(row | {"ReLU's time / fastest": round(time["ReLU"] / time.min(), 3)})
+    return pd.DataFrame(rows)
+
+
+def gelu_errors() -> pd.DataFrame:
+    """GELU against ReLU and ELU: test errors (per cent), and by how much GELU's is lower."""
+    table = pd.DataFrame(published.table(STUDY, "gelu_test_error"))
+    for other in ("relu", "elu"):
+        table[f"{other} - gelu"] = (table[f"{other}_pct"] - table["gelu_pct"]).round(2)
+    return table
