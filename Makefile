@@ -5,8 +5,9 @@ READY := .venv/ready
 
 .PHONY: results test lint lab clean
 
-results: $(READY)  ## every notebook on its demo set, with the embedded data
+results: $(READY)  ## every notebook on its demo set, with the embedded data; then one page of all results
 	$(BIN)/nbhelpers run --set demo
+	$(BIN)/nbhelpers report
 
 test: $(READY)  ## all tests, then every notebook at smoke size
 	$(BIN)/python -m pytest
