@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: results test lint lab clean
+.PHONY: results test test-all lint lab clean
 
 results: $(READY)  ## every notebook on its demo set, with the embedded data; then one page of all results
 	$(BIN)/nbhelpers run --set demo
@@ -12,6 +12,9 @@ results: $(READY)  ## every notebook on its demo set, with the embedded data; th
 test: $(READY)  ## all tests, then every notebook at smoke size
 	$(BIN)/python -m pytest
 	$(BIN)/python -m pytest --nbmake notebooks
+
+test-all: test  ## and what takes minutes: every exercise of every notebook, a study from nothing to its verdict
+	$(BIN)/python -m pytest -m slow_all
 
 lint: $(READY)
 	$(BIN)/ruff check .

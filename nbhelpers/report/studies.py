@@ -164,7 +164,7 @@ class Study:
 def gather(folder: Path, committed_only: bool = False) -> list[Study]:
     """The studies that have a notebook or results in `folder`, by name, with their results in the order of reading."""
     found: dict[str, list[Results]] = {name: [] for name in parameters.studies()}
-    for path in sorted(folder.glob("*/*/summary.json")):
+    for path in sorted(folder.glob("[!_]*/*/summary.json")):
         results = Results(path.parent.parent.name, path.parent)
         if results.summary and (results.committed or not committed_only):
             found.setdefault(results.study, []).append(results)
