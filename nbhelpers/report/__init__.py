@@ -37,6 +37,11 @@ def readme(folder: Path) -> str:
     return _environment().get_template("README.md.j2").render(studies=gather(folder, committed_only=True))
 
 
+def sections(folder: Path) -> str:
+    """The README's section on each study: what its notebook says, and the verdicts of the committed sets."""
+    return _environment().get_template("sections.md.j2").render(studies=gather(folder, committed_only=True))
+
+
 def _environment():
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -60,4 +65,4 @@ def _cell(text: str) -> str:
     return str(text).replace("&", "&amp;").replace("<", "&lt;").replace("|", "&#124;").replace("*", "&#42;")
 
 
-__all__ = ["MARKS", "VERDICTS", "Results", "Study", "build", "gather", "readme"]
+__all__ = ["MARKS", "VERDICTS", "Results", "Study", "build", "gather", "readme", "sections"]

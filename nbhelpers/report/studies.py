@@ -113,6 +113,19 @@ class Results:
         return listing.hours(sum(float(epoch["seconds"]) for record in self.records for epoch in record["history"]))
 
     @property
+    def design(self) -> str:
+        """How much was run on what, as a phrase: from the parameters and the runs."""
+        given = self.summary["parameters"]
+        said = [f"{self.summary['runs']['recorded']} runs"]
+        further = f" ({given['extra_seeds']} of further arms)" if given.get("extra_seeds") else ""
+        said += [f"{given['seeds']} seeds{further}"] if "seeds" in given else []
+        said += [given["dataset"]] if "dataset" in given else []
+        said += [f"{given['images_per_class']} training images a class"] if "images_per_class" in given else []
+        said += [f"{given['epochs']} epochs"] if isinstance(given.get("epochs"), int) else []
+        hardware = ", ".join(f"{name} (n = {n})" for name, n in self.summary["hardware"].items())
+        return ", ".join([*said, f"{self.hours} of training on one core of {hardware}"])
+
+    @property
     def differs(self) -> str:
         """What a trial changes in the set that it starts from, as a phrase."""
         started = self.summary["set"]
