@@ -199,7 +199,7 @@ class Study:
         The first one after the sweep is the result, and goes into ``summary.json``.
         """
         frame = pd.DataFrame(frame) if isinstance(frame, list) else frame
-        if self._records and not self._result:
+        if self._records and not self._result and not frame.empty:
             self._result = tables.plain(frame) | {"note": note}
         if not frame.empty:
             display(_Table(frame))
