@@ -159,6 +159,15 @@ def test_a_damaged_summary_is_as_none(folder):
     assert part(folder, SET) is None and part(folder, "demo")
 
 
+def test_a_summary_of_an_older_version_that_lacks_what_is_shown_is_as_none(folder):
+    summary = change(folder / STUDY / SET)
+    [verdict.pop("margin") for verdict in summary["verdicts"]]
+    change(folder / STUDY / SET, verdicts=summary["verdicts"])
+    assert part(folder, SET) is None and part(folder, "demo")
+    (folder / STUDY / SET / "summary.json").write_text('{"study": "x", "verdicts": []}', encoding="utf-8")
+    assert part(folder, SET) is None
+
+
 def test_a_study_without_results_says_how_to_make_them(tmp_path):
     text = page(tmp_path).get_text()
     assert f"nbhelpers run {STUDY}" in text

@@ -33,6 +33,14 @@ class Results:
     def summary(self) -> dict[str, Any]:
         return records.read(self.folder / "summary.json")
 
+    @property
+    def sound(self) -> bool:
+        """Whether there is a summary with all that is shown of it; one that an older version wrote may lack some."""
+        try:
+            return bool(self.verdicts) or {"set", "parameters", "runs", "finished"} <= self.summary.keys()
+        except (KeyError, TypeError):
+            return False
+
     @cached_property
     def records(self) -> list[dict[str, Any]]:
         """The records of the planned runs, each once."""
@@ -179,7 +187,7 @@ def gather(folder: Path, committed_only: bool = False) -> list[Study]:
     found: dict[str, list[Results]] = {name: [] for name in parameters.studies()}
     for path in sorted(folder.glob("[!_]*/*/summary.json")):
         results = Results(path.parent.parent.name, path.parent)
-        if results.summary and (results.committed or not committed_only):
+        if results.sound and (results.committed or not committed_only):
             found.setdefault(results.study, []).append(results)
     return [Study(name, tuple(sorted(found[name], key=_place))) for name in sorted(found)]
 
