@@ -62,7 +62,7 @@ class Verdict:
 
     @property
     def where(self) -> str:
-        """Which of several parts decided it, such as "at blocks=4"; empty for a claim of one part."""
+        """Which of several parts, or of the arms, decided it, such as "at blocks=4"; empty for a claim of one part."""
         if self.rule == "extreme":
             return f"at {self.part}"
         if len(self.parts) < 2 or self.rule == "spread":

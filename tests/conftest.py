@@ -86,9 +86,12 @@ def reloaded():
     return test
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium():
-    """A headless Chromium of this machine, driven by Playwright."""
+    """A headless Chromium of this machine, driven by Playwright.
+
+    Not for the whole session: while it runs, so does an event loop, in which no test could begin another.
+    """
     sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright, see requirements.txt")
     if not (path := shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")):
         pytest.skip("needs Chromium")
