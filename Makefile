@@ -3,14 +3,21 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: results test lint lab clean
+.PHONY: results test test-all stamp lint lab clean
 
-results: $(READY)  ## every notebook on its demo set, with the embedded data
+results: $(READY)  ## every notebook on its demo set, with the embedded data; then one page of all results
 	$(BIN)/nbhelpers run --set demo
+	$(BIN)/nbhelpers report
 
 test: $(READY)  ## all tests, then every notebook at smoke size
 	$(BIN)/python -m pytest
 	$(BIN)/python -m pytest --nbmake notebooks
+
+test-all: test  ## and what takes minutes: every exercise of every notebook, a study from nothing to its verdict
+	$(BIN)/python -m pytest -m slow_all
+
+stamp: $(READY)  ## address and version into the notebooks, the results into README.md and results/README.md
+	$(BIN)/python -m nbhelpers.stamp
 
 lint: $(READY)
 	$(BIN)/ruff check .

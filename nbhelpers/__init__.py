@@ -10,6 +10,7 @@ from nbhelpers import allocator
 allocator.keep_freed_memory()
 
 __version__ = "0.1.0"
+REPOSITORY = "nbhelpers/nbhelpers"  # on GitHub; stands nowhere else, `make stamp` writes it into the notebooks
 
 _HOME = {
     "Study": "study",
@@ -24,6 +25,7 @@ _HOME = {
     "LibraryNet": "models",
     "Custom": "models",
     "build": "models.initialise",
+    "complete": "install",
     "fit": "train",
     "evaluate": "train",
     "summarise": "models.summary",

@@ -60,6 +60,16 @@ def _parser() -> argparse.ArgumentParser:
     listing.add_argument("--results", default="", metavar="DIR", help="results folder")
     listing.set_defaults(command=_list)
 
+    report = commands.add_parser("report", help="all results as one page, without network: results/index.html")
+    report.add_argument("--results", default="", metavar="DIR", help="results folder")
+    port = {"nargs": "?", "type": int, "const": 0, "metavar": "PORT"}
+    report.add_argument("--serve", **port, help="then serve it to this machine alone (default: a free port)")
+    report.set_defaults(command=_report)
+
+    new = commands.add_parser("new", help="begin a study of one's own: notebook and parameter sets")
+    new.add_argument("name", help="of the study, such as Dropout_Rates")
+    new.set_defaults(command=_new)
+
     data = commands.add_parser("data", help="fetch and prepare data sets ahead of time")
     data.add_argument("name", nargs="+", help="names of data sets, or folder:PATH")
     data.set_defaults(command=_data)
@@ -120,6 +130,27 @@ def _list(options: argparse.Namespace) -> int:
     from nbhelpers import listing
 
     print(listing.text(options.results))
+    return 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    from nbhelpers import report
+
+    index = report.build(options.results)
+    print(f"Open:\n  {os.path.relpath(index)}")
+    if options.serve is not None:
+        from nbhelpers.report.serve import serve
+
+        serve(index.parent, options.serve)
+    return 0
+
+
+def _new(options: argparse.Namespace) -> int:
+    from nbhelpers import new
+
+    made = new.create(options.name)
+    print("\n  ".join(["Made, to be edited:", *map(os.path.relpath, made)]))
+    print(f"nbhelpers run {options.name}  # runs it, as it is already")
     return 0
 
 

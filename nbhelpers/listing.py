@@ -31,12 +31,12 @@ def _state(study: str, name: str, results: str) -> dict[str, str]:
     predicted = sum(plan[key]["predicted_seconds"] for key in done)
     pace = sum(record["provenance"]["wall_seconds"] for record in done.values()) / predicted if predicted else 1
     state = "complete" if len(done) == len(plan) else "interim" if done else "planned"
-    shown = records.read(folder / "summary.json").get("records")
-    state += ", stale" if shown and shown != records.digest(done.values()) else ""
-    return {"runs": str(len(plan)), "recorded": str(len(done)), "state": state, "left": _hours(left * pace)}
+    state += ", stale" if records.stale(records.read(folder / "summary.json"), done.values()) else ""
+    return {"runs": str(len(plan)), "recorded": str(len(done)), "state": state, "left": hours(left * pace)}
 
 
-def _hours(seconds: float) -> str:
+def hours(seconds: float) -> str:
+    """A duration in the unit that suits it; empty for none."""
     if seconds < 90:
         return f"{math.ceil(seconds)} s" if seconds else ""
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -46,10 +46,11 @@ def write_summary(
     planned: int,
     found: Sequence[Mapping[str, Any]],
     verdicts: Sequence[claims.Verdict],
-    figures: Sequence[str],
+    shown: Mapping[str, Any],
 ) -> None:
-    """``summary.json``: `head`, how many runs there are, the verdicts, the figures, and where the records were made.
+    """``summary.json``: `head`, how many runs there are, the verdicts, and where the records were made.
 
+    `shown` is what else a reader is to see: the table of the result as text, and the figures with their titles.
     `records` is the hash of the records behind it: a summary whose records have another one is stale.
     """
     made = [record["provenance"] for record in found]
@@ -60,7 +61,7 @@ def write_summary(
         "status": dict(sorted(Counter(record["status"] for record in found).items())),
         "records": records.digest(found),
         "verdicts": [verdict.to_dict() for verdict in verdicts],
-        "figures": list(figures),
+        **shown,
         "hardware": dict(sorted(Counter(p["hardware"] for p in made).items())),
         "torch": sorted({p["versions"]["torch"] for p in made}),
         "finished": max((p["finished"] for p in made), default=""),

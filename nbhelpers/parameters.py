@@ -68,8 +68,9 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def studies() -> list[str]:
-    """The names of the studies: notebooks that have parameter sets."""
-    return sorted(p.stem for p in places.notebooks().glob("*.ipynb") if (places.params(p.stem) / "demo.yaml").exists())
+    """The names of the studies: notebooks that have parameter sets. _NAME, such as the template, is none."""
+    names = (path.stem for path in places.notebooks().glob("[!_]*.ipynb"))
+    return sorted(name for name in names if (places.params(name) / "demo.yaml").exists())
 
 
 def sets(study: str) -> list[str]:

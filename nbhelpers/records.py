@@ -71,6 +71,15 @@ def digest(found: Iterable[Mapping[str, Any]]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
+def stale(summary: Mapping[str, Any], found: Iterable[Mapping[str, Any]]) -> str:
+    """Why a ``summary.json`` is not about the records that are there, as a short phrase; empty where it is."""
+    if summary and summary.get("version") != VERSION:
+        return f"made with version {summary.get('version')} of the recipe, now {VERSION}"
+    if summary and summary.get("records") != digest(found):
+        return "made from other records than those that are there"
+    return ""
+
+
 PARTS = {"key", "version", "status", "run", "final", "history", "probes", "correct", "provenance"}
 
 

@@ -38,7 +38,8 @@ class Study:
         self.verdicts: list[claims.Verdict] = []
         self.statements: dict[int, dict[str, Any]] = {}  # published sentences that were judged, by their number
         self._by_seeds: dict[str, pd.DataFrame] = {}
-        self._figures: list[str] = []
+        self._figures: dict[str, str] = {}
+        self._result: dict[str, Any] = {}
         self._runs: list[Run] = []
         self._records: dict[str, dict[str, Any]] = {}
         shown = ", ".join(f"{k} = {v!r}" for k, v in parameters.key_values(self.values).items())
@@ -194,8 +195,13 @@ class Study:
         )
 
     def table(self, frame: pd.DataFrame | list[dict[str, Any]], note: str = "") -> None:
-        """Show a table, or rows as one, with a line below it; of an empty one the line alone."""
+        """Show a table, or rows as one, with a line below it; of an empty one the line alone.
+
+        The first one after the sweep is the result, and goes into ``summary.json``.
+        """
         frame = pd.DataFrame(frame) if isinstance(frame, list) else frame
+        if self._records and not self._result and not frame.empty:
+            self._result = tables.plain(frame) | {"note": note}
         if not frame.empty:
             display(_Table(frame))
         if note:
@@ -239,16 +245,20 @@ class Study:
         """Draw a figure with `function`, keep it as ``NAME.png`` in the results folder, and show that file.
 
         pixels: the figure is made from images. Where they are not here the kept file is shown; where there is none
-        either, and runs are recorded, a line says so.
+        either, and runs are recorded, a line says so. What the figure's title says of the runs is its text for those
+        who do not see it.
         """
         path, here = self.store.folder / f"{name}.png", not pixels or datasets.available(self.values["dataset"])
         if pixels and not here and not path.exists() and (self.store.any() or not self.values["train"]):
             print(f"The images of {self.values['dataset']} are not here, so this figure is left out.")
             return
+        title = ""
         if here or not path.exists():
-            records.write(path, outputs.png(function(*args, **options)))
-        self._figures.append(path.name)
-        display(Image(data=path.read_bytes(), alt=f"{self.name}: {name.replace('_', ' ')}"))
+            drawn = function(*args, **options)
+            title = "" if pixels else " ".join(drawn.get_suptitle().split())  # the same where pixels are not here
+            records.write(path, outputs.png(drawn))
+        self._figures[path.name] = title
+        display(Image(data=path.read_bytes(), alt=title or f"{self.name}: {name.replace('_', ' ')}"))
 
     # ---------------------------------------------------------------- claims
 
@@ -281,7 +291,8 @@ class Study:
         head = self._head() | {"parameters": parameters.key_values(self.values)}
         head |= {"statements": self.statements} if self.statements else {}
         found, planned = list(self._records.values()), len({run.key for run in self._runs})
-        outputs.write_summary(self.store.folder, head, planned, found, self.verdicts, self._figures)
+        shown = {"result": self._result, "figures": self._figures}
+        outputs.write_summary(self.store.folder, head, planned, found, self.verdicts, shown)
         self.table(tables.verdicts(self.verdicts), tables.expected_errors(self.verdicts))
 
 

@@ -259,6 +259,12 @@ def at_chance(df: pd.DataFrame, rows: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(made)
 
 
+def plain(frame: pd.DataFrame) -> dict[str, Any]:
+    """A table of text for JSON: its columns, and its rows as lists; what is missing is empty."""
+    rows = [["" if pd.isna(cell) else str(cell) for cell in row] for row in frame.itertuples(index=False)]
+    return {"columns": [str(column) for column in frame.columns], "rows": rows}
+
+
 def devices(df: pd.DataFrame) -> pd.DataFrame:
     """How many runs were recorded on which hardware, with which torch, when."""
     frame = df.groupby(["device", "hardware", "torch"], sort=True).agg(

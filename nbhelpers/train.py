@@ -134,6 +134,7 @@ def train_epoch(
     `progress` says where in the epoch to go on, from a `checkpoint` that is written now and then. forward: the model
     as it is called, where it is compiled or data parallel. on_step is told how many images each step took.
     """
+    called = model if forward is None else forward
     model.train()
     device, size = train.labels.device, recipe.batch_size
     torch.manual_seed(seed_of(seed, f"dropout/{epoch}/{world.rank}" if world and world.rank else f"dropout/{epoch}"))
@@ -152,10 +153,10 @@ def train_epoch(
         x, target = mixer.batch(x, y) if mixer else (x, y)
         share = world.weight(len(y)) if world else 1.0
         x, target = world.part(x, target) if world else (x, target)
-        logits, loss = gradient(forward or model, x, target, optimizer, scaler, recipe, teacher, share)
+        logits, loss = gradient(called, x, target, optimizer, scaler, recipe, teacher, share)
         if recipe.sam:
             with moved_uphill(model, recipe.sam):
-                gradient(forward or model, x, target, optimizer, scaler, recipe, teacher, share)
+                gradient(called, x, target, optimizer, scaler, recipe, teacher, share)
         scaler.step(optimizer)
         scaler.update()
         # Summed where they are: reading a number back would make a GPU wait at every step.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
 
 @dataclass(frozen=True)
@@ -36,33 +36,76 @@ class Verdict:
     parts: list[dict]
 
     @property
+    def effect(self) -> str:
+        """The number that decided it, such as "+12.3 points" or "in 5 of 6 seeds"; the values where it is interim."""
+        part = self._deciding
+        if self.verdict == "interim":
+            return "values " + ", ".join(f"{value:.4g}" for value in part["values"])
+        if self.rule == "share":
+            return f"in {self.estimate * part['n']:.0f} of {part['n']} seeds"
+        sign = "" if self.unit == "%" or self.rule == "spread" else "+"
+        return f"{self.estimate:{sign}.{self._digits}f} {self.unit}".strip()
+
+    @property
+    def interval(self) -> str:
+        """The interval of `effect`, such as "[10.1, 14.5]"; empty where it is interim."""
+        if self.verdict == "interim":
+            return ""
+        if self.rule == "share":
+            return f"[{self.low:.0%}, {self.high:.0%}]"
+        return f"[{self.low:.{self._digits}f}, {self.high:.{self._digits}f}]"
+
+    @property
+    def margin_text(self) -> str:
+        """`margin` in the digits of the interval; empty where there is none."""
+        return "" if self.margin is None else f"{self.margin:.{self._digits}f}"
+
+    @property
+    def where(self) -> str:
+        """Which of several parts, or of the arms, decided it, such as "at blocks=4"; empty for a claim of one part."""
+        if self.rule == "extreme":
+            return f"at {self.part}"
+        if len(self.parts) < 2 or self.rule == "spread":
+            return ""
+        return (f"in all {len(self.parts)}, nearest " if self.verdict == "holds" else "") + f"at {self.part}"
+
+    @property
+    def seeds(self) -> str:
+        """How many seeds decided it; of how many, where it is interim."""
+        part = self._deciding
+        return f"{part['n']}" + (f" of {part['planned']}" if self.verdict == "interim" and part["planned"] else "")
+
+    @property
+    def _deciding(self) -> dict:
+        return next(part for part in self.parts if part["label"] == self.part)
+
+    @property
+    def _half_width(self) -> float:
+        return 0 if self.low is None or self.rule == "share" else (self.high - self.low) / 2
+
+    @property
+    def _digits(self) -> int:
+        """Decimals that leave two figures of the half-width."""
+        half = self._half_width
+        return min(6, max(0, 1 - math.floor(math.log10(half)))) if half > 0 else 1
+
+    @property
     def sentence(self) -> str:
         """One line, such as "holds: +12.3 points [10.1, 14.5], n = 6, region > 0, margin 10.1"."""
-        half = 0 if self.low is None or self.rule == "share" else (self.high - self.low) / 2
-        digits = min(6, max(0, 1 - math.floor(math.log10(half)))) if half > 0 else 1  # two figures of the half-width
-        part = next(part for part in self.parts if part["label"] == self.part)
-        if self.verdict == "interim":
-            said = "values " + ", ".join(f"{value:.4g}" for value in part["values"])
-        elif self.rule == "share":
-            said = f"in {self.estimate * part['n']:.0f} of {part['n']} seeds [{self.low:.0%}, {self.high:.0%}]"
-        else:
-            sign = "" if self.unit == "%" or self.rule == "spread" else "+"
-            said = f"{self.estimate:{sign}.{digits}f} {self.unit}".strip()
-            said += f" [{self.low:.{digits}f}, {self.high:.{digits}f}]"
-            said += f" (± {half:.{digits}f})" if self.verdict == "undecided" else ""
-        planned = f" of {part['planned']}" if self.verdict == "interim" and part["planned"] else ""
-        said += f", n = {part['n']}{planned}"
-        said += f", region {self.region}"
-        said += "" if self.margin is None else f", margin {self.margin:.{digits}f}"
+        said = f"{self.effect} {self.interval}".strip()
+        if self.verdict == "undecided" and self.rule != "share":
+            said += f" (± {self._half_width:.{self._digits}f})"
+        said += f", n = {self.seeds}, region {self.region}"
+        said += f", margin {self.margin_text}" if self.margin_text else ""
         said += "" if self.seeds_needed is None else f", about {self.seeds_needed} seeds would decide"
         lead = self.verdict + (" on these images" if self.on_these_images else "")
-        if self.rule == "extreme":
-            lead += f" at {self.part}"
-        elif len(self.parts) > 1 and self.rule != "spread":
-            lead += f" in all {len(self.parts)}, nearest" if self.verdict == "holds" else ""
-            lead += f" at {self.part}"
-        return f"{lead}: {said}"
+        return f"{lead} {self.where}".strip() + f": {said}"
 
     def to_dict(self) -> dict:
         """Plain values for JSON, with the sentence; nothing is nan or infinite."""
         return asdict(self) | {"sentence": self.sentence}
+
+    @classmethod
+    def from_dict(cls, written: dict) -> Verdict:
+        """The verdict that `to_dict` wrote."""
+        return cls(**{field.name: written[field.name] for field in fields(cls)})

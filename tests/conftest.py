@@ -1,5 +1,7 @@
 """One thread, data in a folder of its own, and small specs that several test files share."""
 
+import shutil
+
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -82,3 +84,19 @@ def reloaded():
         return evaluate(net, images.to(torch.device("cpu"), layout(net)), run.recipe.test_batch_size)
 
     return test
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """A headless Chromium of this machine, driven by Playwright.
+
+    Not for the whole session: while it runs, so does an event loop, in which no test could begin another.
+    """
+    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright, see requirements.txt")
+    if not (path := shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")):
+        pytest.skip("needs Chromium")
+    with sync_api.sync_playwright() as started:
+        # No sandbox: it cannot be had as root, and only pages that were made here are opened.
+        browser = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()

@@ -66,7 +66,7 @@ def test_a_run_trains_its_teacher_once_and_comes_closer_to_its_answers(make_run,
     assert trained == [teacher.key] and one["final"] == two["final"]
     alone = perform(make_run(epochs=6), "cpu", threads=1)
     assert one["final"] != alone["final"] and one["key"] != alone["key"]
-    made = performing.taught_by(pupil)
+    made = performing.taught_by(pupil, torch.device("cpu"))
     _, test, _ = performing.load(pupil)
     assert torch.equal(made.logits(test.images).argmax(1) == test.labels, correct(perform(teacher, "cpu", threads=1)))
 

@@ -14,7 +14,7 @@ from nbhelpers.device import DeviceError, compiled
 from nbhelpers.distributed import World
 from nbhelpers.errors import InputError, RunError
 from nbhelpers.mixing import Targets
-from nbhelpers.models import MLP, ConvNet
+from nbhelpers.models import MLP, ConvNet, ResNet
 from nbhelpers.perform import perform
 from nbhelpers.records import Store
 
@@ -126,11 +126,12 @@ def test_how_a_net_may_be_compiled():
 
 
 @pytest.mark.slow
-def test_a_compiled_run_is_recorded_as_such_and_ends_about_the_same(make_run, monkeypatch):
+@pytest.mark.parametrize("model", [GROUPED, ResNet(stem=4, widths=(4, 6), blocks=(1, 1))])
+def test_a_compiled_run_is_recorded_as_such_and_ends_about_the_same(make_run, monkeypatch, model):
     # The graph is captured and differentiated as for a GPU; code for it is not generated, which takes minutes here.
     compile_ = torch.compile
     monkeypatch.setattr(torch, "compile", lambda net, mode: compile_(net, backend="aot_eager"))
-    run = make_run(model=GROUPED)
+    run = make_run(model=model)
     plain, record = perform(run, "cpu", threads=1), perform(run, "cpu", threads=1, compiled="default")
     assert record["provenance"]["compiled"] == "default" and record["key"] == plain["key"]
     assert record["final"]["train_loss"] == pytest.approx(plain["final"]["train_loss"], rel=1e-4)

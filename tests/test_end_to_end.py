@@ -314,15 +314,27 @@ def test_fields_that_do_not_fit_each_other_are_refused_by_the_cells_of_the_noteb
     assert not list(here.glob("**/runs/*.json"))
 
 
-SOURCES = "\n".join("".join(cell["source"]) for cell in cells_of(STUDY))
-EXERCISES = re.findall(r"^\d\. `(\w+) = (.+?)`", SOURCES, re.MULTILINE)
+def mock_of(study: str) -> dict:
+    """The parameters at which nbmake executes a notebook: smoke size."""
+    return next(cell["metadata"]["nbmake"]["mock"] for cell in cells_of(study) if cell["id"] == "parameters")
 
 
-@pytest.mark.parametrize(("name", "value"), EXERCISES, ids=[name for name, _ in EXERCISES])
-def test_an_exercise_runs_to_its_end(here, name, value):
-    study = execute_here(**{"seeds": 2, "extra_seeds": 2, name: ast.literal_eval(value)})["study"]
-    assert study.values[name] == ast.literal_eval(value) != parameters.load(STUDY, "demo")[name]
-    assert (study.store.folder / "summary.json").exists()
+def exercises() -> list:
+    """(study, parameter, value) of every exercise; those of all studies but one run in `make test-all` only."""
+    found = []
+    for study in [*parameters.studies(), "_template"]:
+        text = "".join(next(cell["source"] for cell in cells_of(study) if cell["id"] == "exercises"))
+        for name, value in re.findall(r"^\d\. `(\w+) = (.+?)`", text, re.MULTILINE):
+            marks = [] if study == STUDY else pytest.mark.slow_all
+            found.append(pytest.param(study, name, ast.literal_eval(value), id=f"{study}-{name}", marks=marks))
+    return found
+
+
+@pytest.mark.parametrize(("study", "name", "value"), exercises())
+def test_an_exercise_runs_to_its_end(here, study, name, value):
+    made = execute_here(study=study, **mock_of(study) | {"seeds": 2, "device": "cpu", name: value})["study"]
+    assert made.values[name] == value != parameters.load(study, "demo")[name]
+    assert (made.store.folder / "summary.json").exists()
 
 
 # -------------------------------------------------------------------- accidents

@@ -116,7 +116,7 @@ def test_a_rendering_of_other_records_is_stale(results, tmp_path):
     folder = results(4, 3)
     found = [records.Store(tmp_path / STUDY / "ran").load(run.key) for run in planned(3)]
     summary = tmp_path / STUDY / "ran" / "summary.json"
-    summary.write_text(json.dumps({"records": records.digest(found)}))
+    summary.write_text(json.dumps({"version": VERSION, "records": records.digest(found)}))
     assert row(folder)["state"] == "interim"
-    summary.write_text(json.dumps({"records": records.digest(found[:2])}))
+    summary.write_text(json.dumps({"version": VERSION, "records": records.digest(found[:2])}))
     assert row(folder)["state"] == "interim, stale"

@@ -18,4 +18,8 @@ def test_the_python_of_the_readme_runs_and_prints_a_loss_and_an_accuracy(capsys)
 def test_the_files_that_the_readme_links_to_exist():
     text = README.read_text(encoding="utf-8")
     links = [link for link in re.findall(r"\]\(([^)]+)\)", text) if not link.startswith("http")]
-    assert links and [link for link in links if not (README.parent / link).exists()] == []
+    assert links
+    for link in links:
+        name, _, anchor = link.partition("#")
+        assert (README.parent / name).exists(), link
+        assert not anchor or f'id="{anchor}"' in (README.parent / name).read_text(encoding="utf-8"), link

@@ -549,6 +549,34 @@ def test_a_figure_is_kept_closed_and_shown_with_its_name(study, shown):
     assert plt.get_fignums() == []
 
 
+def test_what_a_figure_says_of_the_runs_is_its_text_and_goes_into_the_summary(study, shown):
+    def titled():
+        figure = picture()
+        figure.suptitle("ReLU leads\nby 3 points")
+        return figure
+
+    s = study()
+    s.sweep(runs(s))
+    s.figure("lead", titled)
+    s.figure("data", titled, pixels=True)  # made with or without the images at hand, the summary is the same
+    assert [image.alt for image in shown] == ["ReLU leads by 3 points", "Sigmoid_vs_ReLU: data"]
+    s.finish()
+    summary = json.loads((s.store.folder / "summary.json").read_text(encoding="utf-8"))
+    assert summary["figures"] == {"lead.png": "ReLU leads by 3 points", "data.png": ""}
+
+
+def test_the_first_table_after_the_sweep_is_the_result(study, shown):
+    s = study()
+    s.table(pd.DataFrame({"layer": ["conv"]}))
+    s.sweep(runs(s))
+    s.table(pd.DataFrame({"arm": ["a", "b"], "n": [2, 3], "published": ["19.00", None]}), "Of two arms.")
+    s.table(pd.DataFrame({"other": [1]}))
+    s.finish()
+    summary = json.loads((s.store.folder / "summary.json").read_text(encoding="utf-8"))
+    rows = [["a", "2", "19.00"], ["b", "3", ""]]
+    assert summary["result"] == {"columns": ["arm", "n", "published"], "rows": rows, "note": "Of two arms."}
+
+
 def test_a_figure_of_images_that_are_not_here_is_the_kept_one(study, shown, monkeypatch):
     s = study()
     s.figure("data", picture, pixels=True)

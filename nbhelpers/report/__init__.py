@@ -1,0 +1,68 @@
+"""The report: all results as one page for a browser, and the committed ones as a page for the repository.
+
+``index.html`` holds its figures itself and links to the executed notebooks, a page each. ``README.md`` is made from
+the committed sets alone. Both are made from files; nothing is trained, downloaded or asked of the network.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nbhelpers import places, records
+from nbhelpers.report.studies import VERDICTS, Results, Study, gather
+
+MARKS = {"holds": "✓", "fails": "✗", "undecided": "?", "interim": "…"}
+
+
+def build(results: str = "") -> Path:
+    """Write ``index.html``, the pages of the notebooks and ``README.md`` to the results folder; return the first."""
+    from nbhelpers.report import pages
+
+    folder = places.results(results)
+    template = _environment().get_template("notebook.html.j2")
+    found = gather(folder)
+    for study in found:
+        for one in study.results:
+            if one.notebook:
+                made = template.render(study=study, one=one, body=pages.body(one.notebook))
+                records.write(one.notebook.with_suffix(".html"), made)
+    index = folder / "index.html"
+    records.write(index, _environment().get_template("index.html.j2").render(studies=found))
+    records.write(folder / "README.md", readme(folder))
+    return index
+
+
+def readme(folder: Path) -> str:
+    """``README.md`` of the results folder: the committed sets, with links to their figures and notebooks."""
+    return _environment().get_template("README.md.j2").render(studies=gather(folder, committed_only=True))
+
+
+def sections(folder: Path) -> str:
+    """The README's section on each study: what its notebook says, and the verdicts of the committed sets."""
+    return _environment().get_template("sections.md.j2").render(studies=gather(folder, committed_only=True))
+
+
+def _environment():
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    from nbhelpers.report import pages
+
+    made = Environment(
+        loader=PackageLoader("nbhelpers.report"),
+        undefined=StrictUndefined,
+        autoescape=lambda name: name.endswith((".html.j2", "html")),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    made.filters |= {"inline": pages.inline, "markdown": pages.markdown, "cell": _cell, "embedded": pages.embedded}
+    made.globals |= {"MARKS": MARKS, "VERDICTS": VERDICTS, "code_colours": pages.code_colours}
+    return made
+
+
+def _cell(text: str) -> str:
+    """Text for a cell of a Markdown table."""
+    return str(text).replace("&", "&amp;").replace("<", "&lt;").replace("|", "&#124;").replace("*", "&#42;")
+
+
+__all__ = ["MARKS", "VERDICTS", "Results", "Study", "build", "gather", "readme", "sections"]
