@@ -159,7 +159,7 @@ def test_measured_columns_come_from_the_probes(make_run):
     assert set(measured.nanoseconds(df).index) == {"relu", "sigmoid", "tanh", "gelu"}
     assert (measured.strides(df)["changed"].between(0, 100)).all() and (measured.strides(df)["milliseconds"] > 0).all()
     assert list(measured.details(df)["mark"]) == [2, 4, 8] * 2
-    assert list(measured.transfers(df)["frozen"]) == [0, 1, 2, 3, 4] * 2
-    assert measured.transfers(df).attrs["labels"] == ["arm", "frozen"]
+    assert list(measured.transfers(df)["frozen_blocks"]) == [0, 1, 2, 3, 4] * 2
+    assert measured.transfers(df).attrs["labels"] == ["arm", "frozen_blocks"]
     assert (measured.noise(df)["suppressed"] <= 100).all()
     assert measured.listed(pd.Series({8: 1.25, 16: 2})) == "1.2% with 8, 2.0% with 16"

@@ -36,12 +36,12 @@ def strides(df: pd.DataFrame) -> pd.DataFrame:
 
 def details(df: pd.DataFrame) -> pd.DataFrame:
     """A row per run and length of the mark (pixels), with the share of marks that were told apart (per cent)."""
-    return tables.probe_rows(df, "fine_detail@1", "mark", "detail", "initial")
+    return tables.probe_rows(df, "fine_detail@1", "mark", "mark_accuracy", "initial")
 
 
 def transfers(df: pd.DataFrame) -> pd.DataFrame:
     """A row per run and number of frozen blocks, with the accuracy on new classes (per cent)."""
-    return tables.probe_rows(df, "transfer@1", "frozen", "transferred", "initial")
+    return tables.probe_rows(df, "transfer@1", "frozen_blocks", "new_accuracy", "initial")
 
 
 def noise(df: pd.DataFrame) -> pd.DataFrame:

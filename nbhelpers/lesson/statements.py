@@ -68,7 +68,9 @@ class Statements:
     def summary(self) -> str:
         """How many statements there are, and how many were found right and wrong, as a sentence."""
         words = [entry["verdict"] for entry in self.kept.values()]
-        counts = ", ".join(f"{words.count(word)} {word}" for word in sorted(set(words), key=lambda w: -words.count(w)))
+        counts = ", ".join(
+            f"{words.count(word)} {word}" for word in sorted(set(words), key=lambda w: (-words.count(w), w))
+        )
         return f"{len(words)} of {len(self.known)} statements are answered: {counts}."
 
 

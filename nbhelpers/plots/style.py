@@ -48,7 +48,8 @@ UNITS = {
     "train_accuracy": "training accuracy (%)",
     "train_loss": "training loss (nats)",
     "test_loss": "test loss (nats)",
-    "transferred": "test accuracy on new classes (%)",
+    "new_accuracy": "test accuracy on new classes (%)",
+    "mark_accuracy": "marks told apart (%)",
 }
 
 
