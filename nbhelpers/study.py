@@ -257,7 +257,7 @@ class Study:
             drawn = function(*args, **options)
             title = "" if pixels else " ".join(drawn.get_suptitle().split())  # the same where pixels are not here
             records.write(path, outputs.png(drawn))
-        self._figures[path.name] = title
+        self._figures[path.name] = title if self._records else ""
         display(Image(data=path.read_bytes(), alt=title or f"{self.name}: {name.replace('_', ' ')}"))
 
     # ---------------------------------------------------------------- claims

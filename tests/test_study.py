@@ -556,13 +556,14 @@ def test_what_a_figure_says_of_the_runs_is_its_text_and_goes_into_the_summary(st
         return figure
 
     s = study()
+    s.figure("functions", titled)  # of no run
     s.sweep(runs(s))
     s.figure("lead", titled)
     s.figure("data", titled, pixels=True)  # made with or without the images at hand, the summary is the same
-    assert [image.alt for image in shown] == ["ReLU leads by 3 points", "Sigmoid_vs_ReLU: data"]
+    assert [image.alt for image in shown] == [*["ReLU leads by 3 points"] * 2, "Sigmoid_vs_ReLU: data"]
     s.finish()
     summary = json.loads((s.store.folder / "summary.json").read_text(encoding="utf-8"))
-    assert summary["figures"] == {"lead.png": "ReLU leads by 3 points", "data.png": ""}
+    assert summary["figures"] == {"functions.png": "", "lead.png": "ReLU leads by 3 points", "data.png": ""}
 
 
 def test_the_first_table_after_the_sweep_is_the_result(study, shown):

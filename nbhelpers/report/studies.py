@@ -95,7 +95,7 @@ class Results:
 
     @property
     def titles(self) -> dict[str, str]:
-        """File name of a figure -> what its title says; empty for one of images."""
+        """File name of a figure -> what its title says of the runs; empty where it shows none."""
         found = self.summary["figures"]
         return found if isinstance(found, dict) else {}
 
