@@ -18,7 +18,7 @@ def recorded(make_run, tmp_path_factory):
     list(sweep.execute(runs, Store(folder), workers=1, device="cpu"))
     outputs.write_plan(folder, {"study": "x", "set": "y"}, runs)
     found = [Store(folder).load(run.key) for run in runs]
-    outputs.write_summary(folder, {"study": "x", "set": "y"}, len(runs), found, [], [])
+    outputs.write_summary(folder, {"study": "x", "set": "y"}, len(runs), found, [], {})
     return folder
 
 
