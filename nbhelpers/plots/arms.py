@@ -60,7 +60,7 @@ def curves(
             )
     if chance is not None:
         axis.axhline(chance, color="0.4", linestyle=":", linewidth=1.2, label="chance")
-    if y.endswith("accuracy"):  # a wide interval of few seeds would else show impossible values
+    if "accuracy" in (ylabel or y):  # a wide interval of few seeds would else show impossible values
         low, high = axis.get_ylim()
         axis.set_ylim(max(0, low), min(100, high))
     if zero:
