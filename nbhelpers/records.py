@@ -106,6 +106,11 @@ class Store:
         """Write a finished run's record; an OSError (full disk, no permission) leaves no partial file."""
         write(self.path(record["key"]), dump(record))
 
+    def tidy(self) -> None:
+        """Remove the half files that a writer left when it was killed. Only for who holds the lock."""
+        for left in (self.folder / "runs").glob(".*.json.*"):
+            left.unlink(missing_ok=True)
+
     def any(self) -> bool:
         """Whether there is any record."""
         return next((self.folder / "runs").glob("*.json"), None) is not None

@@ -61,6 +61,7 @@ def execute(
     from nbhelpers.launch import attempt
 
     with store.lock():
+        store.tidy()
         todo = missing(runs, store, fresh)
         workers = min(workers or default_workers(device), len(todo)) if processes == 1 else 1
         options = {"device": device, "weights": store.folder / "weights" if weights else None, "compiled": compiled}
