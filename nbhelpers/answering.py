@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from nbhelpers import assess, inputs, records, tensors, weights
+from nbhelpers import data as datasets
 from nbhelpers import device as devices
 from nbhelpers.errors import InputError
 from nbhelpers.outputs import png
+from nbhelpers.run import Data
 
 
 def answers(trained: weights.Trained, given: inputs.Given, device: str) -> torch.Tensor:
@@ -21,13 +25,23 @@ def answers(trained: weights.Trained, given: inputs.Given, device: str) -> torch
     return assess.logits(trained.net.to(devices.choose(device)), images)
 
 
+def own_test(about: Mapping[str, Any]) -> inputs.Given:
+    """The images that the net was tested on when it was trained."""
+    spec = Data(**about["data"])
+    whole = datasets.load(spec.name, size=spec.size, classes=spec.classes)
+    index = tensors.subset(whole.test_labels, len(whole.class_names), spec.test_per_class, "test", 0)
+    return inputs.Given(
+        whole.test_images[index], whole.test_labels[index], f"{spec.name}: {len(index):,} test images, as in training"
+    )
+
+
 def evaluate(checkpoint: Path, source: str, model: str, device: str, folder: Path | None) -> list[str]:
     """Test a trained net on labelled images; the lines to print. Tables and pictures are written to `folder`."""
     from nbhelpers.plots import assessment
 
     trained = weights.load(checkpoint, model)
     about = trained.about
-    given = inputs.read(source or about["data"]["name"], about["shape"], about["class_names"])
+    given = inputs.read(source, about["shape"], about["class_names"]) if source else own_test(about)
     if given.labels is None:
         raise InputError(f"{source}: has no labels to evaluate against; predict answers without them")
     found = assess.assess(answers(trained, given, device), given.labels, tuple(about["class_names"]))
@@ -76,7 +90,7 @@ def predict(checkpoint: Path, source: str, model: str, device: str, output: Path
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["ID", "Labels"])
-    table.writerows(enumerate(classes))  # rows are numbered, as in the original
+    table.writerows(zip(given.names or range(len(classes)), classes, strict=True))  # numbered, as in the original
     records.write(output, text.getvalue())
     known = trained.about["class_names"]
     names = ", ".join(f"{i} {name}" for i, name in enumerate(known[:20])) + (" ..." if len(known) > 20 else "")

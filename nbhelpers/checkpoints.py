@@ -57,7 +57,7 @@ class Checkpoint:
     """A file that is written after every `every` steps of an epoch and at its end.
 
     about: what must be the same for a run to go on from it, such as recipe and seed. pause: seconds that lie at least
-    between two writings, so that a short run writes none.
+    between two writings, so that a short run writes none. stop: to write after the next step, whatever `every` says.
     """
 
     path: Path
@@ -65,10 +65,11 @@ class Checkpoint:
     every: int = 200
     pause: float = 0.0
     written: float = field(default_factory=time.monotonic)
+    stop: bool = False
 
     def due(self, step: int = 0) -> bool:
         """Whether to write after so many steps of an epoch; 0 stands for its end."""
-        return step % self.every == 0 and time.monotonic() - self.written >= self.pause
+        return self.stop or (step % self.every == 0 and time.monotonic() - self.written >= self.pause)
 
     def save(self, model: nn.Module, optimizer: torch.optim.Optimizer, scaler: Any, progress: Progress) -> None:
         """Replace the file by the present state; a crash leaves the one before."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,8 @@ def add(commands: Any, params: Any) -> None:
     train.add_argument("--fresh", action="store_true", help="start again, over what is there")
     train.add_argument("--every", type=int, metavar="STEPS", help="between two writings of the state (default: 200)")
     train.add_argument("--teacher", metavar="FILE", help="weights of a net whose answers are learnt too")
-    train.add_argument("--distillation", type=float, default=0.5, metavar="W", help="their weight in the loss")
-    train.add_argument("--temperature", type=float, default=4.0, metavar="T", help="at which they are compared")
+    train.add_argument("--distillation", type=float, metavar="W", help="their weight in the loss (default: 0.5)")
+    train.add_argument("--temperature", type=float, metavar="T", help="at which they are compared (default: 4)")
     train.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu or cuda")
     train.add_argument(
         "--threads", type=int, default=1, metavar="N", help="on a CPU (default: 1, as recorded runs have)"
@@ -64,6 +65,10 @@ def _train(options: argparse.Namespace) -> int:
         value = getattr(options, name)
         if value is not None and value < least:
             raise InputError(f"{name}: {value}: must be at least {least}")
+    taught = {name: getattr(options, name) for name in ("distillation", "temperature")}
+    taught = {name: value for name, value in taught.items() if value is not None}
+    if taught and not options.teacher:
+        raise InputError(f"{next(iter(taught))}: needs a --teacher")
     from nbhelpers import distributed
     from nbhelpers.training import STEPS, Training
 
@@ -75,20 +80,23 @@ def _train(options: argparse.Namespace) -> int:
         epochs=options.epochs or 0,
         seed=options.seed,
         teacher=Path(options.teacher) if options.teacher else None,
-        distillation=options.distillation,
-        temperature=options.temperature,
+        **taught,
     )
     if not training.begin(options.resume, options.fresh):
         print(f"{training.file('_last.safetensors')}: is finished; nothing to do")
         return 0
     first = distributed.rank() == 0
     if first:
-        print(training.text(), flush=True)
+        print("\n".join(filter(None, [training.text(), "" if options.fresh else training.place()])), flush=True)
     how = {"threads": options.threads, "compiled": options.compiled, "sync_batchnorm": options.sync_batchnorm}
-    record = training.carry_out(options.device, every=options.every or STEPS, **how)
+    try:
+        record = training.carry_out(options.device, every=options.every or STEPS, fresh=options.fresh, **how)
+    except KeyboardInterrupt:
+        print("\ninterrupted; --resume goes on from here", file=sys.stderr)
+        return 130
     if first:
         print("\n".join(training.outcome(record)))
-    return 0
+    return 0 if record["status"] == "done" else 1
 
 
 def _evaluate(options: argparse.Namespace) -> int:

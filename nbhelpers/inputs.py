@@ -27,6 +27,7 @@ class Given:
     images: np.ndarray
     labels: np.ndarray | None
     said: str
+    names: tuple[str, ...] | None = None  # of the files, where each image is one
 
 
 def read(source: str, shape: Sequence[int], class_names: Sequence[str]) -> Given:
@@ -48,21 +49,26 @@ def read(source: str, shape: Sequence[int], class_names: Sequence[str]) -> Given
     if name is None:
         raise DataError(f"{path}: has no array named {', '.join(IMAGES)}, but {', '.join(map(str, held)) or 'nothing'}")
     images, layout = arranged(path, np.asarray(held[name]), shape)
-    labels = next((np.asarray(held[name]).astype(np.int64) for name in LABELS if name in held), None)
-    if labels is not None and (labels.shape != (len(images),) or labels.min() < 0 or labels.max() >= len(class_names)):
-        raise DataError(f"{path}: labels: must be {len(images)} numbers from 0 to {len(class_names) - 1}")
+    if not len(images):
+        raise DataError(f"{path}: holds no images")
+    labels = next((np.asarray(held[name]) for name in LABELS if name in held), None)
+    if labels is not None:
+        labels = _checked(path, labels, len(images), len(class_names))
     return Given(
         images, labels, f"{path.name}: {len(images):,} images, {layout}{'' if labels is None else ', labelled'}"
     )
 
 
+def _checked(path: Path, labels: np.ndarray, count: int, classes: int) -> np.ndarray:
+    whole = labels.dtype.kind in "iu" and labels.shape == (count,)
+    if not whole or labels.min() < 0 or labels.max() >= classes:
+        raise DataError(f"{path}: labels: must be {count} whole numbers from 0 to {classes - 1}")
+    return labels.astype(np.int64)
+
+
 def _named(name: str, shape: Sequence[int], class_names: Sequence[str]) -> Given:
-    size = (
-        shape[1]
-        if name == "shapes" or name.startswith("folder:") or shape[1] != datasets.describe(name)[0][1]
-        else None
-    )
-    whole = datasets.load(name, size=size)
+    official = name in datasets.names() and name != "shapes" and shape[1] == datasets.describe(name)[0][1]
+    whole = datasets.load(name, size=None if official else shape[1])
     if tuple(whole.class_names[: len(class_names)]) != tuple(class_names):
         raise DataError(f"{name}: its classes are not those of the net: {', '.join(class_names[:5])} ...")
     mine = whole.test_labels < len(class_names)
@@ -76,8 +82,8 @@ def _folder(path: Path, shape: Sequence[int], class_names: Sequence[str]) -> Giv
     if any(each.is_dir() and not each.name.startswith(".") for each in path.iterdir()):
         images, labels = readers.labelled_folder(path, list(class_names), shape[1], shape[0])
         return Given(images, labels, f"{path.name}: {len(images):,} images in class folders")
-    images = readers.unlabelled_folder(path, shape[1], shape[0])
-    return Given(images, None, f"{path.name}: {len(images):,} images, by name")
+    images, names = readers.unlabelled_folder(path, shape[1], shape[0])
+    return Given(images, None, f"{path.name}: {len(images):,} images, by name", names)
 
 
 def _npz(path: Path) -> dict[str, Any]:

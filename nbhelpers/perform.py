@@ -57,9 +57,9 @@ def perform(
     `threads` is set for the whole process. weights: a folder in which the trained weights are kept, as
     KEY.safetensors. compiled: see `device.COMPILED`. world: the processes that carry out this run together, each of
     which calls this. on_step, on_epoch: see `train.fit`. checkpoint: where the state of the training is kept meanwhile,
-    if not in the user's cache. trained: is called with the net as it is after the last epoch, and with the best one.
-    teacher: the net of the run's teacher, where that is a file. A training loss that is not finite gives the status
-    "diverged"; everything else that goes wrong is raised.
+    and left, if not in the user's cache. trained: is called with the net as it is after the last epoch, and with the
+    best one. teacher: the net of the run's teacher, where that is a file. A training loss that is not finite gives the
+    status "diverged"; everything else that goes wrong is raised.
     """
     started, place, code = time.time(), devices.choose(device), commit()
     place = world.place(place) if world else place
@@ -85,8 +85,9 @@ def perform(
 
     kept = user_cache() / "checkpoints" / f"{run.key}.safetensors"
     about = {"key": run.key, "version": VERSION, "images": whole.fingerprint}
-    checkpoint = checkpoint or Checkpoint(kept, about, every=1, pause=PAUSE)
-    checkpoint.about = about
+    own = checkpoint is None
+    checkpoint = checkpoint or Checkpoint(kept, {}, every=1, pause=PAUSE)
+    checkpoint.about = {**checkpoint.about, **about}
     options = {"seed": run.seed, "device": place, "on_epoch": after_epoch, "on_step": on_step, "checkpoint": checkpoint}
     options |= {"teacher": taught, "compiled": compiled, "world": world}
     best = Best() if run.recipe.keep == "best" else None
@@ -102,7 +103,8 @@ def perform(
         _keep(model, weights / f"{run.key}.safetensors")
     diverged = not math.isfinite(history[-1]["train_loss"])
     measured["final"] = probes.measure(run.probes, "final", model, train, test, run.recipe)
-    checkpoint.path.unlink(missing_ok=True)
+    if own:
+        checkpoint.path.unlink(missing_ok=True)
     each_epoch = {name: [found[name] for found in by_epoch] for name in (by_epoch[0] if by_epoch else ())}
     measured |= {"epoch": each_epoch} if each_epoch else {}
     return {

@@ -72,7 +72,7 @@ class Live:
         steps = run.recipe.steps_per_epoch
         self.images = steps * run.recipe.batch_size if steps else estimate.images(run, classes)[0]
         hidden = not sys.stderr.isatty()
-        line = "{desc}{percentage:.0f}% done, {rate_noinv_fmt}, {remaining} left"
+        line = "{percentage:.0f}%, {rate_noinv_fmt}, {remaining} left{desc}"  # what is cut off is the end
         total = epochs * self.images
         self.bar = tqdm(total=total, unit=" images", disable=hidden, dynamic_ncols=True, bar_format=line)
 
@@ -86,7 +86,7 @@ class Live:
         said = {"train_accuracy": "training", "validation_accuracy": "validation", "test_accuracy": "test"}
         accuracies = ", ".join(f"{name} {row[key]:.2f} %" for key, name in said.items() if key in row)
         numbers = f"epoch {row['epoch']}/{self.epochs}: loss {row['train_loss']:.4f}, {accuracies}"
-        self.bar.set_description_str(f"{numbers}, ")
+        self.bar.set_description_str(f"; {numbers}")
         if self.bar.disable:
             pace = self.seen / (time.monotonic() - self.started)
             left = duration((self.epochs - row["epoch"]) * self.images / pace)

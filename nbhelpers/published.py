@@ -118,6 +118,7 @@ def _resnet_rows() -> Iterator[Row]:
     curve = {row["epoch"]: row["test_acc_pct"] for row in table("resnet_cifar10", "resnet50_final_curve")}
     for row in table("resnet_cifar10", "description_results"):
         labels = {"net": _net(row["model"]), "epochs": row["epochs"], "parameters": row["parameters"]}
+        labels |= {"train loss": row["train_loss"], "train %": row["train_acc_pct"], "test loss": row["test_loss"]}
         labels |= {"custom": row["custom_test_acc_pct"], "log": curve.get(row["epochs"]) == row["test_acc_pct"]}
         yield labels | {"value": row["test_acc_pct"], "n": 1}
 

@@ -98,12 +98,13 @@ def labelled_folder(
     return _stack(images, colour=channels == 3), labels.astype(np.int64)
 
 
-def unlabelled_folder(folder: Path, size: int, channels: int) -> np.ndarray:
-    """The images (N, size, size, C) that lie in `folder`, by name. DataError where there are none."""
-    images = _decode(_images_in(folder), Path.read_bytes, channels, size)
+def unlabelled_folder(folder: Path, size: int, channels: int) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The images (N, size, size, C) that lie in `folder`, and their names, sorted. DataError where there are none."""
+    files = _images_in(folder)
+    images = _decode(files, Path.read_bytes, channels, size)
     if not images:
         raise DataError(f"{folder}: no images ({', '.join(IMAGE_SUFFIXES)})")
-    return _stack(images, colour=channels == 3)
+    return _stack(images, colour=channels == 3), tuple(file.name for file in files)
 
 
 def _images_in(folder: Path) -> list[Path]:

@@ -47,6 +47,7 @@ def moved_uphill(model: nn.Module, radius: float) -> Iterator[None]:
 
     The gradient at that point is what sharpness-aware minimisation steps along (SAM, arXiv:2010.01412). The norm is
     over all parameters.
+    The pass there draws a dropout mask of its own, and BatchNorm's running averages see the batch a second time.
     """
     weights = [p for p in model.parameters() if p.grad is not None]
     kept = [p.detach().clone() for p in weights]

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import signal
 import textwrap
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from nbhelpers import data as datasets
+from nbhelpers import device as devices
 from nbhelpers import distributed, estimate, parameters, records, settings, stats, weights
-from nbhelpers.checkpoints import Best, Checkpoint
+from nbhelpers.checkpoints import Best, Checkpoint, read
 from nbhelpers.errors import InputError
 from nbhelpers.models.resnet import NAMED, narrowed
 from nbhelpers.perform import perform
@@ -52,9 +56,14 @@ class Training:
             raise InputError(f"epochs: the set {set_name} has none for {model}: give --epochs")
         self.name, self.folder = model, Path(folder)
         self.teacher = weights.load(teacher) if teacher else None
+        own = settings.data(values)
+        _, classes = datasets.describe(own.name, own.size, own.classes)
+        if self.teacher and len(self.teacher.about["class_names"]) != classes:
+            known = len(self.teacher.about["class_names"])
+            raise InputError(f"teacher: {teacher}: knows {known} classes, the images have {classes}")
         taught = {"distillation": distillation, "temperature": temperature} if teacher else {}
         self.run = Run(
-            data=settings.data(values),
+            data=own,
             model=narrowed(NAMED[model], values["share_of_width"]),
             recipe=settings.recipe(values | {"epochs": self.epochs} | taught),
             seed=seed,
@@ -86,20 +95,47 @@ class Training:
         """Whether there is anything to do. InputError where files would be overwritten that nobody gave up."""
         state, done = self.file(".state.safetensors"), self.file("_last.safetensors")
         if fresh:
-            state.unlink(missing_ok=True)
-        elif state.exists() and not resume:
+            return True
+        if state.exists() and not resume:
             raise InputError(f"{state}: a training is unfinished: go on with --resume, or start again with --fresh")
-        elif done.exists() and not state.exists():
-            if resume:
-                return False
-            raise InputError(f"{done}: is there already: do it again with --fresh, or give another --checkpoints")
+        if done.exists() and not state.exists():
+            if not resume:
+                raise InputError(f"{done}: is there already: do it again with --fresh, or give another --checkpoints")
+            if (other := weights.load(done).about["key"]) != self.run.key:
+                raise InputError(
+                    f"{done}: is of another training ({other}, this is {self.run.key}): --fresh does this one"
+                )
+            return False
         return True
 
-    def carry_out(self, device: str = "auto", *, every: int = STEPS, sync_batchnorm: bool = False, **how: Any):
+    def place(self) -> str:
+        """Where an unfinished training goes on, as a line; empty where there is none."""
+        state = self.file(".state.safetensors")
+        if not state.exists():
+            return ""
+        at = read(state)[1]["progress"]
+        return f"going on from epoch {at['epoch'] + 1}, step {at['step'] + 1}"
+
+    def carry_out(
+        self,
+        device: str = "auto",
+        *,
+        every: int = STEPS,
+        fresh: bool = False,
+        sync_batchnorm: bool = False,
+        **how: Any,
+    ) -> dict[str, Any]:
         """Train, keep the weights, and return the record; of several processes (torchrun) the first one writes.
 
-        every: steps between two writings of the state. how: `threads` and `compiled` of `perform.perform`.
+        every: steps between two writings of the state, and several processes write it after each epoch. An interrupt
+        (SIGINT) writes it after the step at hand. fresh: forget the state of an unfinished training. how: `threads`
+        and `compiled` of `perform.perform`.
         """
+        devices.compiled(torch.nn.Identity(), how.get("compiled", "no"), devices.choose(device))  # before anything goes
+        if fresh:
+            self.file(".state.safetensors").unlink(missing_ok=True)
+        for left in self.folder.glob(f".{self.name}.state.safetensors.*"):  # of a writer that was killed
+            left.unlink(missing_ok=True)
         if distributed.started():
             with distributed.joined(device, sync_batchnorm) as world:
                 return self._train(device, every, world, how)
@@ -109,30 +145,40 @@ class Training:
 
     def _train(self, device: str, every: int, world: distributed.World | None, how: dict[str, Any]) -> dict[str, Any]:
         first = not (world and world.rank)
-        checkpoint = Checkpoint(self.file(".state.safetensors"), {}, every=every)
+        checkpoint = Checkpoint(self.file(".state.safetensors"), _flat(self.run.canonical()), every=every)
         live = Live(min(self.run.recipe.stop_after or self.epochs, self.epochs), self.run) if first else None
 
+        def step(images: int) -> None:
+            if live:
+                live.step(images)
+            if checkpoint.stop:  # the state is written by now
+                raise KeyboardInterrupt
+
         def keep(model: torch.nn.Module, best: Best | None) -> None:
+            if not weights.finite(model.state_dict()):
+                return
             weights.save(self.file("_last.safetensors"), model.state_dict(), self._about("last", best))
             if best and best.weights:
                 weights.save(self.file("_best.safetensors"), best.weights, self._about("best", best))
             else:
                 self.file("_best.safetensors").unlink(missing_ok=True)  # of an earlier training
 
-        record = perform(
-            self.run,
-            device,
-            on_epoch=live and live.epoch,
-            on_step=live and live.step,
-            checkpoint=checkpoint,
-            trained=keep if first else None,
-            world=world,
-            teacher=self.teacher and self.teacher.net,
-            **how,
-        )
+        with _interrupt(checkpoint if not world else None):
+            record = perform(
+                self.run,
+                device,
+                on_epoch=live and live.epoch,
+                on_step=step,
+                checkpoint=checkpoint,
+                trained=keep if first else None,
+                world=world,
+                teacher=self.teacher and self.teacher.net,
+                **how,
+            )
         if first:
             live.close()
             records.write(self.file(".json"), records.dump(record))
+            checkpoint.path.unlink(missing_ok=True)
         return record
 
     def outcome(self, record: Mapping[str, Any]) -> list[str]:
@@ -157,3 +203,30 @@ class Training:
         about |= {"std": data.std, "class_names": whole.class_names, "data": data.canonical(), "kept": kept}
         about |= {"key": self.run.key, "seed": self.run.seed, "recipe": self.run.recipe.canonical()}
         return about | ({"epoch": best.epoch, "validation_accuracy": best.accuracy} if kept == "best" else {})
+
+
+def _flat(canonical: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """Nested fields as "recipe.epochs", so that what differs between two trainings can be named."""
+    made: dict[str, Any] = {}
+    for name, value in canonical.items():
+        made |= _flat(value, f"{before}{name}.") if isinstance(value, Mapping) else {before + name: value}
+    return made
+
+
+@contextmanager
+def _interrupt(checkpoint: Checkpoint | None) -> Iterator[None]:
+    """Have the first SIGINT stop the training once its state is written; a second one stops it at once."""
+    if checkpoint is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ask(*_: Any) -> None:
+        if checkpoint.stop:
+            raise KeyboardInterrupt
+        checkpoint.stop = True
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

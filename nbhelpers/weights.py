@@ -66,19 +66,38 @@ def load(path: Path, model: str = "") -> Trained:
         raise InputError(f"model: {model!r}: must be one of {', '.join(NAMED)}")
     if path.suffix == ".safetensors":
         weights, about = _ours(path)
-        if model and NAMED[model].canonical() != about["model"]:
+        if model and model != about.get("name"):
             raise InputError(f"{path}: holds {about.get('name', 'another model')}, not {model}")
     else:
         weights, about, said = _foreign(path, model)
         note = "; ".join(filter(None, (note, said)))
-    spec = TypeAdapter(Model).validate_python(about["model"])
-    net = spec.build(tuple(about["shape"]), len(about["class_names"]))
+    net = _net(path, about)
     try:
         net.load_state_dict(weights)
     except RuntimeError:
         name = model or about.get("name", "its model")
         raise InputError(f"{path}: these are not the weights of {name}: {_difference(net, weights)}") from None
+    if not finite(weights):
+        raise InputError(f"{path}: holds numbers that are not finite: the training diverged, or the file is damaged")
     return Trained(net.eval(), about, path, note)
+
+
+def _net(path: Path, about: Mapping[str, Any]) -> nn.Module:
+    """The net that `about` describes. A custom one is refused: to build it is to call what the file names."""
+    try:
+        if about["model"]["kind"] == "custom":
+            raise InputError(f"{path}: is of a custom net, and names code to build it: that is not run")
+        spec = TypeAdapter(Model).validate_python(about["model"])
+        return spec.build(tuple(about["shape"]), len(about["class_names"]))
+    except (KeyError, TypeError, ValueError) as error:  # a ValidationError is a ValueError, and so is an InputError
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: does not say which net it is of") from None
+
+
+def finite(weights: Mapping[str, Tensor]) -> bool:
+    """Whether all numbers are."""
+    return all(bool(tensor.isfinite().all()) for tensor in weights.values())
 
 
 def _difference(net: nn.Module, weights: Mapping[str, Tensor]) -> str:
@@ -103,8 +122,10 @@ def _ours(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
                 state = "nbhelpers" in head
                 kind = "the state of a training that --resume goes on from" if state else "no weights of nbhelpers"
                 raise InputError(f"{path}: is {kind}")
-            names = file.keys()  # the open file is no dict: it cannot be iterated over
-            return {name: file.get_tensor(name) for name in names}, json.loads(head[HEAD])
+            names, about = file.keys(), json.loads(head[HEAD])  # the open file cannot be iterated over
+            if not isinstance(about, dict):
+                raise InputError(f"{path}: does not say which net it is of")
+            return {name: file.get_tensor(name) for name in names}, about
     except InputError:
         raise
     except (SafetensorError, OSError, ValueError) as error:

@@ -50,7 +50,15 @@ def test_labels_are_taken_where_they_are_and_must_fit(photos, tmp_path):
     given = inputs.read(str(tmp_path / "a.npz"), SHAPE, NAMES)
     assert np.array_equal(given.labels, labels) and given.said.endswith(", labelled")
     np.savez(tmp_path / "a.npz", images=photos, labels=labels + 1)
-    assert fails(tmp_path / "a.npz").endswith(f"labels: must be {len(photos)} numbers from 0 to 3")
+    assert fails(tmp_path / "a.npz").endswith(f"labels: must be {len(photos)} whole numbers from 0 to 3")
+
+
+@pytest.mark.parametrize("labels", [np.full(40, 0.5), np.array(["cat"] * 40), np.zeros(3, int)])
+def test_labels_that_are_no_numbers_of_classes_are_refused(photos, tmp_path, labels):
+    np.savez(tmp_path / "a.npz", images=photos[:40], labels=labels)
+    assert fails(tmp_path / "a.npz").endswith("labels: must be 40 whole numbers from 0 to 3")
+    np.savez(tmp_path / "a.npz", images=photos[:0], labels=labels[:0])
+    assert fails(tmp_path / "a.npz").endswith("holds no images")
 
 
 def test_a_folder_gives_its_images_by_name_and_class_folders_their_labels(photos, tmp_path):
@@ -62,6 +70,7 @@ def test_a_folder_gives_its_images_by_name_and_class_folders_their_labels(photos
         Image.fromarray(image).save(tmp_path / "flat" / f"{i}.png")
     flat = inputs.read(str(tmp_path / "flat"), SHAPE, NAMES)
     assert np.array_equal(flat.images, photos[:6]) and flat.labels is None
+    assert flat.names == tuple(f"{i}.png" for i in range(6))
     given = inputs.read(str(tmp_path / "classes"), SHAPE, NAMES)
     assert np.array_equal(given.images, photos[[0, 2, 4, 1, 3, 5]]) and given.labels.tolist() == [0, 0, 0, 3, 3, 3]
     (tmp_path / "classes" / "frog").mkdir()

@@ -150,7 +150,7 @@ def test_compound_scaling_scales_depth_width_and_resolution_together():
     base = NAMED["resnet34"]
     assert compound(base, 32, 0) == (base, 32)
     scaled, size = compound(base, 32, 1)
-    assert (scaled.blocks, scaled.stem, scaled.widths, size) == ((4, 5, 8, 4), 48, (48, 88, 160, 192), 36)
+    assert (scaled.blocks, scaled.stem, scaled.widths, size) == ((4, 5, 8, 4), 44, (44, 88, 160, 192), 36)
     assert scaled.dropout == base.dropout
 
 
@@ -186,15 +186,14 @@ def test_a_narrowed_net_has_that_share_of_the_widths_in_multiples_of_4():
     assert min(narrowed(NAMED["resnet34"], 0.01).widths) == 4
 
 
+@pytest.mark.parametrize("share", [0.1, 0.25, 1.0])
 @pytest.mark.parametrize("name", ["resnet26", "resnet34", "resnet50"])
-def test_doubling_widths_are_the_widest_with_no_more_parameters(name):
+def test_doubling_widths_double_and_come_near_the_same_number_of_parameters(name, share):
     def count(spec):
         return sum(p.numel() for p in spec.build((3, 32, 32), 10).parameters())
 
-    base = narrowed(NAMED[name], 0.5)
+    base = narrowed(NAMED[name], share)
     net = doubling(base, (3, 32, 32), 10)
-    assert net.widths == tuple(net.stem * 2**i for i in range(4)) and net.blocks == base.blocks
-    wider = ResNet(
-        **net.model_dump() | {"stem": net.stem + 1, "widths": tuple((net.stem + 1) * 2**i for i in range(4))}
-    )
-    assert count(net) <= count(base) < count(wider)
+    assert (net.stem, net.blocks) == (base.stem, base.blocks)
+    assert all(abs(after - 2 * before) <= 1.5 for before, after in itertools.pairwise(net.widths))
+    assert abs(count(net) / count(base) - 1) < (0.05 if share < 0.2 else 0.02)

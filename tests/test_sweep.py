@@ -505,8 +505,8 @@ def test_an_interrupted_sweep_leaves_no_process_and_is_completed_without_repeati
 
 def test_what_a_killed_writer_left_is_removed_and_records_are_not(make_run, tmp_path):
     store, run = Store(tmp_path), make_run()
-    list(sweep.execute([run], store, workers=1, device="cpu"))
+    list(execute([run], store, workers=1, device="cpu"))
     left = tmp_path / "runs" / f".{run.key}.json.a1b2c3"
     left.write_text('{"key"')
-    assert list(sweep.execute([run], store, workers=1, device="cpu")) == []
+    assert list(execute([run], store, workers=1, device="cpu")) == []
     assert not left.exists() and store.load(run.key)

@@ -16,8 +16,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from nbhelpers import cli, weights
+from nbhelpers import cli, training, weights
 from nbhelpers import data as datasets
+from nbhelpers.errors import InputError
 from nbhelpers.models import MLP
 from nbhelpers.models.initialise import build
 from nbhelpers.perform import perform
@@ -87,6 +88,44 @@ def test_what_is_there_is_not_overwritten_unasked(trained, capsys):
     assert code == 0 and "is finished; nothing to do" in out
     assert (trained / "resnet26_last.safetensors").stat().st_mtime_ns == before
     assert command([*words, "--resume", "--fresh"], capsys)[0] == 2
+    code, _, err = command([*words, "--resume", "--seed", "7"], capsys)
+    assert code == 2 and "is of another training (" in err and err.count("\n") == 1
+
+
+def test_a_diverged_training_fails_and_leaves_no_weights(here, capsys):
+    code, out, _ = command([*TRAIN, "--param", "lr=1e30"], capsys)
+    assert code == 1 and "diverged in epoch 1" in out
+    assert [p.name for p in (here / "checkpoints").iterdir()] == ["resnet26.json"]
+
+
+def test_evaluate_tests_on_what_training_tested_on(trained, capsys):
+    record = json.loads((trained / "resnet26.json").read_text())
+    _, out, _ = command(["evaluate", "--checkpoint", str(trained / "resnet26_best.safetensors")], capsys)
+    assert f"accuracy {record['final']['test_accuracy']:.2f} %" in out and "n = 100" in out
+    assert "shapes: 100 test images, as in training" in out
+
+
+def test_a_state_of_another_training_is_refused_by_what_differs(here, capsys):
+    own = Training("resnet26", "demo", here, epochs=2, changes={"share_of_width": 0.05, "images_per_class": 24})
+    other = Training("resnet26", "demo", here, epochs=3, changes={"share_of_width": 0.05, "images_per_class": 24})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "perform", lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            own.carry_out("cpu")
+    raised = KeyboardInterrupt()
+    with pytest.MonkeyPatch.context() as patch:
+        stop = Live.step
+
+        def once(self, images):
+            stop(self, images)
+            raise raised
+
+        patch.setattr(Live, "step", once)
+        with pytest.raises(KeyboardInterrupt):
+            own.carry_out("cpu", every=1)
+    assert own.place() == "going on from epoch 1, step 2"
+    with pytest.raises(InputError, match=r"of another training: recipe\.epochs 2, here 3"):
+        other.carry_out("cpu")
 
 
 @pytest.mark.parametrize(
@@ -100,6 +139,7 @@ def test_what_is_there_is_not_overwritten_unasked(trained, capsys):
         (["--model", "resnet26", "--set", "dem"], "parameter_set: 'dem': ResNet_CIFAR10 has no such set"),
         (["--model", "resnet26", *SMALL, "--teacher", "none.safetensors"], "none.safetensors: there is no such file"),
         (["--model", "resnet26", *SMALL, "--compiled", "cuda-graphs"], "compiled: 'cuda-graphs': needs a GPU"),
+        (["--model", "resnet26", *SMALL, "--distillation", "0.7"], "distillation: needs a --teacher"),
         (["--model", "resnet26", *SMALL, "--sync-batchnorm"], "sync_batchnorm: there is one process"),
     ],
 )
@@ -132,11 +172,11 @@ def test_evaluate_prints_and_draws(trained, capsys):
     code, out, _ = command(["evaluate", "--model_path", str(trained / "resnet26_best.safetensors")], capsys)
     folder = trained / "resnet26_best.evaluation"
     found = json.loads((folder / "evaluation.json").read_text())
-    assert code == 0 and f"accuracy {found['accuracy']:.2f} %, 95% interval" in out and "n = 800" in out
+    assert code == 0 and f"accuracy {found['accuracy']:.2f} %, 95% interval" in out and "n = 100" in out
     assert sorted(p.name for p in folder.iterdir()) == [
         "confusion.png", "evaluation.json", "mistakes.png", "reliability.png",
     ]  # fmt: skip
-    assert np.trace(found["confusion"]) / 800 == pytest.approx(found["accuracy"] / 100)
+    assert np.trace(found["confusion"]) / 100 == pytest.approx(found["accuracy"] / 100)
 
 
 def test_predict_answers_a_pickle_row_by_row(tmp_path, capsys):
@@ -229,5 +269,24 @@ def test_on_a_terminal_there_is_one_live_line(make_run, monkeypatch):
     live.close()
     shown = terminal.getvalue()
     last = shown.rstrip().split("\r")[-1]
-    assert last.startswith("epoch 2/2: loss 1.2500, training 40.00 %, test 30.00 %, 100% done, ") and "left" in last
+    assert last.startswith("100%, ") and last.endswith("left; epoch 2/2: loss 1.2500, training 40.00 %, test 30.00 %")
     assert shown.count("\n") == 1 and shown.endswith("\n")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="sends a signal as a terminal does")
+def test_an_interrupt_writes_the_state_and_resume_goes_on_to_the_same_weights(tmp_path):
+    words = [sys.executable, "-m", "nbhelpers", *TRAIN, "--param", "images_per_class=400"]
+    quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    subprocess.run([*words, "--checkpoints", str(tmp_path / "whole")], check=True, **quiet)
+    process = subprocess.Popen([*words, "--checkpoints", str(tmp_path / "cut")], **quiet)
+    for line in process.stdout:
+        if line.startswith("epoch 1/"):
+            break
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate()
+    assert process.returncode == 130 and "interrupted; --resume goes on from here" in out
+    done = subprocess.run([*words, "--checkpoints", str(tmp_path / "cut"), "--resume"], **quiet)
+    assert done.returncode == 0 and "going on from epoch 2, step " in done.stdout
+    whole, cut = (load_file(tmp_path / folder / "resnet26_last.safetensors") for folder in ("whole", "cut"))
+    assert all(torch.equal(whole[name], cut[name]) for name in whole)

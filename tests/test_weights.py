@@ -161,3 +161,23 @@ def test_code_in_a_foreign_file_is_not_run(tmp_path):
 def test_a_damaged_foreign_file_is_one_line(tmp_path, content):
     (tmp_path / "net.pth").write_bytes(content)
     assert fails(tmp_path / "net.pth", "resnet34").endswith("is damaged, or no state dict of torch")
+
+
+def test_a_file_that_names_code_to_build_its_net_is_refused_and_nothing_is_called(tmp_path):
+    trap = tmp_path / "trap"
+    model = {"kind": "custom", "target": "os:mkdir", "kwargs": {"path": str(trap)}}
+    weights.save(tmp_path / "w.safetensors", {"a": torch.zeros(2)}, ABOUT | {"model": model})
+    assert fails(tmp_path / "w.safetensors").endswith("is of a custom net, and names code to build it: that is not run")
+    assert not trap.exists()
+
+
+@pytest.mark.parametrize("about", [{}, [1], {"model": 3}, ABOUT | {"model": {"kind": "unknown"}}])
+def test_a_file_that_does_not_say_its_net_is_one_line(tmp_path, about):
+    weights.save(tmp_path / "w.safetensors", {"a": torch.zeros(2)}, about)
+    assert fails(tmp_path / "w.safetensors").endswith("does not say which net it is of")
+
+
+def test_numbers_that_are_not_finite_are_refused(net, tmp_path):
+    state = net.state_dict() | {"linear.bias": torch.tensor([1.0, float("nan"), 0.0])}
+    weights.save(tmp_path / "w.safetensors", state, ABOUT)
+    assert "holds numbers that are not finite" in fails(tmp_path / "w.safetensors")

@@ -96,21 +96,26 @@ def narrowed(model: ResNet, share: float) -> ResNet:
 
 
 def doubling(model: ResNet, shape: tuple[int, int, int], classes: int) -> ResNet:
-    """The net with widths that double from stage to stage, of about as many parameters: the widest with no more."""
+    """The net with the same stem and widths that double from stage to stage, with the nearest number of parameters."""
     import torch
+
+    def doubled(first: float) -> ResNet:
+        widths = tuple(max(1, round(first * 2**i)) for i in range(len(model.blocks)))
+        return ResNet(**model.model_dump() | {"widths": widths})
 
     def count(net: ResNet) -> int:
         with torch.device("meta"):
             return sum(p.numel() for p in net.build(shape, classes).parameters())
 
-    def doubled(width: int) -> ResNet:
-        widths = tuple(width * 2**i for i in range(len(model.blocks)))
-        return ResNet(**model.model_dump() | {"stem": width, "widths": widths})
-
-    most, width = count(model), 1
-    while count(doubled(width + 1)) <= most:
-        width += 1
-    return doubled(width)
+    wanted, step = count(model), 2.0 ** -len(model.blocks)  # at which the last width changes by less than one
+    low, high = 1, 2
+    while count(doubled(high)) < wanted:
+        low, high = high, 2 * high
+    firsts = [low + i * step for i in range(int((high - low) / step) + 1)]
+    while len(firsts) > 2:  # the count rises with the first width
+        middle = len(firsts) // 2
+        firsts = firsts[middle:] if count(doubled(firsts[middle])) <= wanted else firsts[: middle + 1]
+    return min(map(doubled, firsts), key=lambda net: abs(count(net) - wanted))
 
 
 def pyramid(stem: int, added: int, blocks: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
@@ -127,13 +132,13 @@ def compound(
 ) -> tuple[ResNet, int]:
     """The net and the image size after compound scaling by `phi` (Tan and Le, arXiv:1905.11946).
 
-    Depth grows as depth**phi, rounded up to whole blocks, width as width**phi, rounded to multiples of 8, the image
-    side as resolution**phi, rounded to multiples of 4.
+    Depth grows as depth**phi, rounded up to whole blocks, width as width**phi, the image side as resolution**phi, both
+    rounded to multiples of 4.
     """
     from math import ceil
 
     def wider(value: int) -> int:
-        return max(8, 8 * round(value * width**phi / 8))
+        return max(4, 4 * round(value * width**phi / 4))
 
     widths = tuple(wider(w) if isinstance(w, int) else tuple(map(wider, w)) for w in model.widths)
     blocks = tuple(ceil(count * depth**phi - 1e-9) for count in model.blocks)
