@@ -214,8 +214,8 @@ def test_a_teacher_from_a_file_is_learnt_from_and_is_in_the_key(trained, here, c
     assert record["final"]["train_loss"] != alone["final"]["train_loss"]
 
 
-@pytest.mark.slow
-def test_killed_at_ten_random_moments_it_ends_with_the_same_weights(tmp_path):
+@pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.slow_all)])
+def test_killed_at_random_moments_it_ends_with_the_same_weights(tmp_path, kills):
     """SIGKILL, each time at another moment of the training, and --resume each time after."""
     words = [sys.executable, "-m", "nbhelpers", *TRAIN, "--param", "images_per_class=200", "--every", "1"]
     words[words.index("--epochs") + 1] = "6"
@@ -227,17 +227,19 @@ def test_killed_at_ten_random_moments_it_ends_with_the_same_weights(tmp_path):
         process = subprocess.Popen([*words, "--checkpoints", str(tmp_path / "cut"), "--resume"], **quiet)
         before = state.stat().st_mtime_ns if state.exists() else None
         while (
-            process.poll() is None and killed < 10 and (state.stat().st_mtime_ns if state.exists() else None) == before
+            process.poll() is None
+            and killed < kills
+            and (state.stat().st_mtime_ns if state.exists() else None) == before
         ):
             time.sleep(0.01)  # until it has gone on by a step at least
-        if killed == 10 or process.poll() is not None:
+        if killed == kills or process.poll() is not None:
             break
         time.sleep(moments.uniform(0, 0.3))
         process.send_signal(signal.SIGKILL)
         killed += process.wait() == -signal.SIGKILL
         process.stderr.close()
     _, error = process.communicate()
-    assert killed == 10 and process.returncode == 0, error
+    assert killed == kills and process.returncode == 0, error
     for kind in ("last", "best"):
         whole, cut = (load_file(tmp_path / folder / f"resnet26_{kind}.safetensors") for folder in ("whole", "cut"))
         assert whole.keys() == cut.keys() and all(torch.equal(whole[name], cut[name]) for name in whole)
