@@ -97,13 +97,13 @@ def strip(
 ) -> Figure:
     """A line per arm of `by`, from the top in their order: every seed a dot, the mean of `x` with its 95% interval.
 
-    Published means are hollow diamonds below, the published single runs behind them small hollow dots. zero: a thin
-    line there.
+    Published means are hollow diamonds below, the published single runs behind them small hollow dots. zero: the arms
+    are differences, in one colour, with a thin line at none.
     """
     arms = list(dict.fromkeys(df[by]))
-    figure, axis = new(8, 0.75 * len(arms) + 1.2)
+    figure, axis = new(8, (0.4 if zero else 0.75) * len(arms) + 1.2)
     for i, arm in enumerate(arms):
-        own, shade = df[df[by] == arm][x], colour(arm, i)
+        own, shade = df[df[by] == arm][x], "#0173b2" if zero else colour(arm, i)
         ours = stats.interval(own)
         axis.scatter(own, np.full(len(own), i - 0.12), s=26, color=shade, alpha=0.4, linewidths=0)
         half = ours.half_width if ours.n > 1 else 0
