@@ -57,7 +57,8 @@ class Checkpoint:
     """A file that is written after every `every` steps of an epoch and at its end.
 
     about: what must be the same for a run to go on from it, such as recipe and seed. pause: seconds that lie at least
-    between two writings, so that a short run writes none. stop: to write after the next step, whatever `every` says.
+    between two writings, so that a short run writes none. stop: to write after the next step, whatever `every` says;
+    stopped: that was done.
     """
 
     path: Path
@@ -66,6 +67,7 @@ class Checkpoint:
     pause: float = 0.0
     written: float = field(default_factory=time.monotonic)
     stop: bool = False
+    stopped: bool = False
 
     def due(self, step: int = 0) -> bool:
         """Whether to write after so many steps of an epoch; 0 stands for its end."""
@@ -91,7 +93,7 @@ class Checkpoint:
             name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
         }
         records.write(self.path, save(plain, {"nbhelpers": json.dumps(head)}))
-        self.written = time.monotonic()
+        self.written, self.stopped = time.monotonic(), self.stop
 
     def restore(self, model: nn.Module, optimizer: torch.optim.Optimizer, scaler: Any) -> Progress:
         """Put the state of the file into model, optimizer and scaler; a fresh Progress where there is no file.

@@ -231,9 +231,8 @@ def follow_parent(parent: int = 0) -> None:
     import threading
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = (
-        parent or multiprocessing.parent_process().pid
-    )  # os.getppid() is another by now, if the driver died meanwhile
+    # Not os.getppid(): that is another by now, if the driver died meanwhile.
+    parent = parent or multiprocessing.parent_process().pid
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -46,8 +46,8 @@ def moved_uphill(model: nn.Module, radius: float) -> Iterator[None]:
     """The weights moved by `radius` along their gradient, and moved back at the end: w + radius * g / |g|.
 
     The gradient at that point is what sharpness-aware minimisation steps along (SAM, arXiv:2010.01412). The norm is
-    over all parameters.
-    The pass there draws a dropout mask of its own, and BatchNorm's running averages see the batch a second time.
+    over all parameters. The pass there draws a dropout mask of its own, and BatchNorm's running averages see the batch
+    a second time.
     """
     weights = [p for p in model.parameters() if p.grad is not None]
     kept = [p.detach().clone() for p in weights]
@@ -61,24 +61,11 @@ def moved_uphill(model: nn.Module, radius: float) -> Iterator[None]:
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """The recipe's optimizer over all parameters, in torch's fused implementation."""
+    common = {"lr": recipe.lr, "weight_decay": recipe.weight_decay, "fused": True}
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(
-            model.parameters(),
-            lr=recipe.lr,
-            momentum=recipe.momentum,
-            weight_decay=recipe.weight_decay,
-            nesterov=recipe.nesterov,
-            fused=True,
-        )
+        return torch.optim.SGD(model.parameters(), momentum=recipe.momentum, nesterov=recipe.nesterov, **common)
     kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
-    return kind(
-        model.parameters(),
-        lr=recipe.lr,
-        betas=recipe.betas,
-        eps=recipe.eps,
-        weight_decay=recipe.weight_decay,
-        fused=True,
-    )
+    return kind(model.parameters(), betas=recipe.betas, eps=recipe.eps, **common)
 
 
 def autocast(precision: str, device: torch.device):

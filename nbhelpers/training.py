@@ -151,7 +151,7 @@ class Training:
         def step(images: int) -> None:
             if live:
                 live.step(images)
-            if checkpoint.stop:  # the state is written by now
+            if checkpoint.stopped:  # not before the state is written: after the last step of an epoch it is not yet
                 raise KeyboardInterrupt
 
         def keep(model: torch.nn.Module, best: Best | None) -> None:

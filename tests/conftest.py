@@ -94,7 +94,7 @@ def chromium():
     """
     sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright, see requirements.txt")
     if not (path := shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")):
-        pytest.skip("needs Chromium")
+        pytest.skip("needs Chromium")  # a browser is no Python package: not every machine has one
     with sync_api.sync_playwright() as started:
         # No sandbox: it cannot be had as root, and only pages that were made here are opened.
         browser = started.chromium.launch(executable_path=path, args=["--no-sandbox"])

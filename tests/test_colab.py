@@ -57,7 +57,7 @@ def python(tmp_path_factory):
 def clone(tmp_path_factory):
     """A repository with the files of this checkout, with the tag of this version."""
     if not shutil.which("git") or not (CHECKOUT / ".git").exists():
-        pytest.skip("needs git and a clone")
+        pytest.skip("needs git and a clone")  # what Colab installs is a tag of the repository
     folder = tmp_path_factory.mktemp("clone")
     git = ["git", "-c", "user.name=test", "-c", "user.email=test@localhost", "-C", str(folder)]
     listed = subprocess.run(
@@ -75,7 +75,7 @@ def clone(tmp_path_factory):
 def test_a_notebook_alone_runs_and_torch_is_as_it_was(python, clone, tmp_path):
     index = [str(python), "-m", "pip", "install", "--dry-run", "--quiet", "--no-deps", "--ignore-installed", "Pebble"]
     if subprocess.run(index, capture_output=True, timeout=PATIENCE).returncode:
-        pytest.skip("needs a package index, for what Colab does not have")
+        pytest.skip("needs a package index, for what Colab does not have")  # a machine may be offline
     shutil.copy(CHECKOUT / "notebooks" / f"{STUDY}.ipynb", tmp_path)
     site = next(python.parent.parent.glob("lib/python*/site-packages"))
     there = {path.name: os.readlink(path) for path in site.iterdir() if path.is_symlink()}

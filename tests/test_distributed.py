@@ -96,7 +96,7 @@ def test_no_process_outlives_its_driver(make_run, tmp_path):
 
 def children(pid: int) -> list[int]:
     if not os.path.exists("/proc/self/stat"):
-        pytest.skip("finds processes in /proc, which this system does not have")
+        pytest.skip("finds processes in /proc, which this system does not have")  # Linux has it
     found = []
     for entry in filter(str.isdigit, os.listdir("/proc")):
         try:

@@ -39,7 +39,7 @@ def test_the_address_stands_in_one_file_besides_what_is_stamped():
         ["git", "ls-files", "-co", "--exclude-standard"], cwd=CHECKOUT, capture_output=True, text=True
     )
     if listed.returncode:
-        pytest.skip("needs git, to know which files belong to the project")
+        pytest.skip("needs git, to know which files belong to the project")  # a downloaded archive has none
     holding = []
     for name in listed.stdout.splitlines():
         path = CHECKOUT / name

@@ -214,6 +214,27 @@ def test_a_teacher_from_a_file_is_learnt_from_and_is_in_the_key(trained, here, c
     assert record["final"]["train_loss"] != alone["final"]["train_loss"]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="sends a signal as a terminal does")
+@pytest.mark.parametrize(("at", "goes_on"), [(2, "epoch 1, step 4"), (6, "epoch 2, step 2")])
+def test_an_interrupt_in_any_step_leaves_its_state_before_it_ends_the_training(here, monkeypatch, at, goes_on):
+    """Also in the last of the 6 steps of an epoch, whose state is written after the epoch alone."""
+    own = Training("resnet26", "demo", here, epochs=3, changes={"share_of_width": 0.05, "images_per_class": 24})
+    step, done = Live.step, []
+
+    def signalled(self, images):
+        step(self, images)
+        done.append(images)
+        if len(done) == at:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Live, "step", signalled)
+    with pytest.raises(KeyboardInterrupt):
+        own.carry_out("cpu")
+    assert own.place() == f"going on from {goes_on}"
+    monkeypatch.setattr(Live, "step", step)
+    assert own.carry_out("cpu")["final"]["epochs"] == 3
+
+
 @pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.slow_all)])
 def test_killed_at_random_moments_it_ends_with_the_same_weights(tmp_path, kills):
     """SIGKILL, each time at another moment of the training, and --resume each time after."""
