@@ -15,7 +15,7 @@ BLUE, ORANGE, GREEN, RED = "#0173b2", "#de8f05", "#029e73", "#d55e00"
 
 def fits(x: np.ndarray, y: np.ndarray, models: Mapping, title: str = "") -> Figure:
     """Points and what each model, a function of x, makes of them: a panel per model."""
-    figure, axes = new(2.6 * len(models), 2.9, len(models), sharey=True, squeeze=False)
+    figure, axes = new(2.1 * len(models), 2.6, len(models), sharey=True, squeeze=False)
     grid = np.linspace(x.min(), x.max(), 400)
     for axis, (name, model) in zip(axes.flat, models.items(), strict=True):
         axis.scatter(x, y, s=12, color="0.45", linewidths=0)
@@ -27,7 +27,7 @@ def fits(x: np.ndarray, y: np.ndarray, models: Mapping, title: str = "") -> Figu
 
 def square_waves(x: np.ndarray, sums: Mapping[int, np.ndarray], title: str = "") -> Figure:
     """Sums of sines against the square wave: a panel per number of terms."""
-    figure, axes = new(2.9 * len(sums), 2.6, len(sums), sharey=True, squeeze=False)
+    figure, axes = new(2.3 * len(sums), 2.3, len(sums), sharey=True, squeeze=False)
     for axis, (terms, wave) in zip(axes.flat, sums.items(), strict=True):
         axis.plot(x, np.sign(np.sin(x)), color="0.6", linewidth=1.2)
         axis.plot(x, wave, color=BLUE, linewidth=1.6)
@@ -42,7 +42,7 @@ def through_windows(image: np.ndarray, found: pd.DataFrame, centre: tuple[int, i
     found: columns side, "beyond a gradient" and "recognised", in per cent.
     """
     sides, (row, column) = list(found["side"]), centre
-    figure = new(11, 4.6)[0]
+    figure = new(8.2, 3.5)[0]
     figure.clear()
     grid = figure.add_gridspec(2, len(sides) + 4, height_ratios=[1, 1.6])
     whole = figure.add_subplot(grid[:, :4])
@@ -66,7 +66,7 @@ def through_windows(image: np.ndarray, found: pd.DataFrame, centre: tuple[int, i
 
 def fields(listing: pd.DataFrame, title: str = "") -> Figure:
     """Receptive fields along a listing: as printed in the lesson, by formula, and measured from a gradient."""
-    figure, axis = new(8.5, 4)
+    figure, axis = new(7.2, 3.6)
     at = np.arange(1, len(listing) + 1)
     axis.plot(at, listing["lesson's field"], "D", color=RED, markerfacecolor="none", markersize=8, label="the lesson")
     axis.plot(at, listing["field"], color=BLUE, linewidth=1.8, label="formula")
@@ -94,7 +94,7 @@ def maps(counts: Mapping[str, np.ndarray], title: str = "") -> Figure:
 
 def codes(added: Mapping[str, np.ndarray], title: str = "") -> Figure:
     """What is added at each position: a row per position, a column per number of the element, a panel per kind."""
-    figure, axes = new(4.2 * len(added), 3.2, len(added), squeeze=False)
+    figure, axes = new(3.5 * len(added), 2.8, len(added), squeeze=False)
     for axis, (name, values) in zip(axes.flat, added.items(), strict=True):
         edges = (0.5, values.shape[1] + 0.5, len(values) + 0.5, 0.5)
         picture = axis.imshow(values, cmap="viridis", aspect="auto", interpolation="nearest", extent=edges)
@@ -112,7 +112,7 @@ def word_map(words: Sequence[str], vectors: np.ndarray, title: str = "") -> Figu
     left, values, _ = np.linalg.svd(centred, full_matrices=False)
     at = left[:, :2] * values[:2]
     at = at * np.sign(at[np.abs(at).argmax(0), [0, 1]])  # the sign of a singular vector is anybody's choice
-    figure, axis = new(9, 5.5)
+    figure, axis = new(7.5, 4.8)
     axis.scatter(*at.T, s=6, color="0.7", linewidths=0)
     for word, (x, y) in zip(words, at, strict=True):
         axis.text(x, y, word, fontsize=9, color=BLUE)
@@ -132,7 +132,7 @@ def kernels(weights: Sequence, favourites: Mapping[str, Mapping], title: str = "
     liked = {name: _pixels(entry) for name, entry in favourites.items()}
     columns = max(8, *(len(images) for images in liked.values()))
     rows = {"first kernels": first[:columns].transpose(0, 2, 3, 1), **liked}
-    figure, axes = new(1.05 * columns + 1.6, 1.1 * len(rows) + 0.6, columns, len(rows), squeeze=False)
+    figure, axes = new(0.9 * columns + 1.6, 0.95 * len(rows) + 0.6, columns, len(rows), squeeze=False)
     for line, (name, images) in zip(axes, rows.items(), strict=True):
         for axis, image in zip(line, images, strict=False):
             axis.imshow(image[..., 0] if image.shape[-1] != 3 else image, cmap="gray", vmin=0, vmax=1)
