@@ -202,14 +202,6 @@ SERIES: dict[str, tuple[str, dict[str, Callable[[], Iterator[Row]]]]] = {
             "test_accuracy": _curve("val_acc_pct", "%"),
         },
     ),
-    "Building_First_Neural_Networks": (
-        f"{LESSON}/assignment_notebook",
-        {
-            "train_accuracy": _assignment("train_acc_pct"),
-            "test_loss": _assignment("test_loss", "nats"),
-            "test_accuracy": _assignment("test_acc_pct"),
-        },
-    ),
     "ResNet_CIFAR10": (
         "resnet_cifar10",
         {
@@ -217,6 +209,14 @@ SERIES: dict[str, tuple[str, dict[str, Callable[[], Iterator[Row]]]]] = {
             "train_loss": _resnet_curve("train_loss", "nats"),
             "train_accuracy": _resnet_curve("train_acc_pct", "%"),
             "test_accuracy": _resnet_curve("test_acc_pct", "%"),
+        },
+    ),
+    "Building_First_Neural_Networks": (
+        f"{LESSON}/assignment_notebook",
+        {
+            "train_accuracy": _assignment("train_acc_pct"),
+            "test_loss": _assignment("test_loss", "nats"),
+            "test_accuracy": _assignment("test_acc_pct"),
         },
     ),
     "Activation_Zoo": (

@@ -13,7 +13,12 @@ import nbhelpers
 from nbhelpers import places, records
 
 BADGE = re.compile(r"\[!\[Open in Colab\]\([^)]*\)\]\([^)]*\)")
-BEGIN, END = "<!-- studies: written by make stamp -->", "<!-- end of studies -->"
+PARTS = ("overview", "studies")  # of the README, between a pair of marks each
+
+
+def marks(part: str) -> tuple[str, str]:
+    """The lines of the README between which `part` stands."""
+    return f"<!-- {part}: written by make stamp -->", f"<!-- end of {part} -->"
 
 
 def badge(name: str) -> str:
@@ -50,14 +55,18 @@ def notebook(path: Path) -> str:
 
 
 def readme(path: Path, results: Path) -> str:
-    """The text of the README, with what stands between the marks made from the committed results."""
+    """The text of the README, with what stands between its marks made from the committed results."""
     from nbhelpers import report
 
-    before, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not end:
-        raise ValueError(f"{path}: needs the lines {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n\n{report.sections(results).strip()}\n\n{END}{after}"
+    text = path.read_text(encoding="utf-8")
+    for part, made in zip(PARTS, (report.overview(results), report.sections(results)), strict=True):
+        begin, end = marks(part)
+        before, _, rest = text.partition(begin)
+        _, found, after = rest.partition(end)
+        if not found:
+            raise ValueError(f"{path}: needs the lines {begin} and {end}")
+        text = f"{before}{begin}\n\n{made.strip()}\n\n{end}{after}"
+    return text
 
 
 def main() -> None:

@@ -25,7 +25,8 @@ def test_the_sections_of_the_readme_are_made_from_the_committed_results():
 
 
 def test_the_readme_says_of_every_study_what_a_reader_asks():
-    section = (CHECKOUT / "README.md").read_text(encoding="utf-8").split(stamp.BEGIN)[1].split(stamp.END)[0]
+    begin, end = stamp.marks("studies")
+    section = (CHECKOUT / "README.md").read_text(encoding="utf-8").split(begin)[1].split(end)[0]
     studies = re.split(r"^### ", section, flags=re.MULTILINE)[1:]
     assert len(studies) == len([path for path in NOTEBOOKS if not path.stem.startswith("_")])
     for study in studies:

@@ -12,6 +12,7 @@ from nbhelpers import places, records
 from nbhelpers.report.studies import VERDICTS, Results, Study, gather
 
 MARKS = {"holds": "✓", "fails": "✗", "undecided": "?", "interim": "…"}
+SHOWN = 6  # claims of a study in the overview
 
 
 def build(results: str = "") -> Path:
@@ -42,6 +43,11 @@ def sections(folder: Path) -> str:
     return _environment().get_template("sections.md.j2").render(studies=gather(folder, committed_only=True))
 
 
+def overview(folder: Path) -> str:
+    """The README's table of the studies: the question of each, and which of its claims hold in the committed sets."""
+    return _environment().get_template("overview.md.j2").render(studies=gather(folder, committed_only=True))
+
+
 def _environment():
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -56,7 +62,7 @@ def _environment():
         keep_trailing_newline=True,
     )
     made.filters |= {"inline": pages.inline, "markdown": pages.markdown, "cell": _cell, "embedded": pages.embedded}
-    made.globals |= {"MARKS": MARKS, "VERDICTS": VERDICTS, "code_colours": pages.code_colours}
+    made.globals |= {"MARKS": MARKS, "SHOWN": SHOWN, "VERDICTS": VERDICTS, "code_colours": pages.code_colours}
     return made
 
 
@@ -65,4 +71,4 @@ def _cell(text: str) -> str:
     return str(text).replace("&", "&amp;").replace("<", "&lt;").replace("|", "&#124;").replace("*", "&#42;")
 
 
-__all__ = ["MARKS", "VERDICTS", "Results", "Study", "build", "gather", "readme", "sections"]
+__all__ = ["MARKS", "VERDICTS", "Results", "Study", "build", "gather", "overview", "readme", "sections"]

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from nbhelpers import listing, parameters, places, records
+from nbhelpers import listing, parameters, places, published, records
 from nbhelpers.verdict import Verdict
 
 VERDICTS = {"holds": "hold", "fails": "fail", "undecided": "are undecided", "interim": "are interim"}  # and of several
@@ -183,13 +183,14 @@ class Study:
 
 
 def gather(folder: Path, committed_only: bool = False) -> list[Study]:
-    """The studies that have a notebook or results in `folder`, by name, with their results in the order of reading."""
+    """The studies that have a notebook or results in `folder`, with their results, in the order of reading."""
     found: dict[str, list[Results]] = {name: [] for name in parameters.studies()}
     for path in sorted(folder.glob("[!_]*/*/summary.json")):
         results = Results(path.parent.parent.name, path.parent)
         if results.sound and (results.committed or not committed_only):
             found.setdefault(results.study, []).append(results)
-    return [Study(name, tuple(sorted(found[name], key=_place))) for name in sorted(found)]
+    order = [*published.SERIES, *sorted(found.keys() - published.SERIES.keys())]
+    return [Study(name, tuple(sorted(found[name], key=_place))) for name in order if name in found]
 
 
 def _place(results: Results) -> tuple:
