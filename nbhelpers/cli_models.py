@@ -69,6 +69,11 @@ def _train(options: argparse.Namespace) -> int:
     taught = {name: value for name, value in taught.items() if value is not None}
     if taught and not options.teacher:
         raise InputError(f"{next(iter(taught))}: needs a --teacher")
+    from nbhelpers import settings
+
+    changes = dict(options.params(text) for text in options.param)
+    settings.of_net(options.model, options.set, changes)  # before torch is imported, which takes seconds
+
     from nbhelpers import distributed
     from nbhelpers.training import STEPS, Training
 
@@ -76,7 +81,7 @@ def _train(options: argparse.Namespace) -> int:
         options.model,
         options.set,
         Path(options.checkpoints),
-        changes=dict(options.params(text) for text in options.param),
+        changes=changes,
         epochs=options.epochs or 0,
         seed=options.seed,
         teacher=Path(options.teacher) if options.teacher else None,

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from nbhelpers import parameters, places, records
+from nbhelpers import light, parameters, places, records
 from nbhelpers.errors import InputError, RunError
 
 NOT_STARTED = ("kernel_info", "Kernel didn't respond")  # a kernel that did not come up is tried once more
@@ -62,7 +62,8 @@ def _check_writable(folder: Path) -> None:
 
 
 def _execute(source: Path, partial: Path, values: dict[str, Any], fresh: str, out: Any):
-    import papermill
+    with light.without(light.IRI):
+        import papermill
     from papermill.exceptions import PapermillExecutionError
 
     environment = {"NBHELPERS_FRESH": fresh, "PYTHONUNBUFFERED": "1"}

@@ -1,5 +1,7 @@
 """Records: what a run leaves. One JSON file per run, named by its key; the truth about what is done."""
 
+from __future__ import annotations
+
 import base64
 import hashlib
 import json
@@ -7,12 +9,14 @@ import os
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from filelock import FileLock
 
 from nbhelpers.run import VERSION, key_of
+
+if TYPE_CHECKING:  # what only reads records of a set, such as `nbhelpers list`, does without it
+    import numpy as np
 
 
 def write(path: Path, content: str | bytes) -> None:
@@ -42,11 +46,15 @@ def dump(value: dict[str, Any]) -> str:
 
 def pack(correct: np.ndarray) -> str:
     """One bit per image as base64."""
+    import numpy as np
+
     return base64.b64encode(np.packbits(correct).tobytes()).decode()
 
 
 def unpack(packed: str, count: int) -> np.ndarray:
     """The 0/1 array (count,) uint8 that `pack` was given."""
+    import numpy as np
+
     return np.unpackbits(np.frombuffer(base64.b64decode(packed), dtype=np.uint8), count=count)
 
 

@@ -1,10 +1,15 @@
-"""Parameters as specs: the Data and the Recipe that the values of a parameter set name."""
+"""Parameters as specs: the Data and the Recipe that the values of a parameter set name. No torch is imported here."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from nbhelpers import data as datasets
+from nbhelpers import parameters
+from nbhelpers.errors import InputError
+from nbhelpers.models.resnet import NAMED
 from nbhelpers.run import Data, Recipe
+
+NETS = "ResNet_CIFAR10"  # the study whose parameter sets train a single net
 
 NAMES = {  # fields of Data whose parameters have other names
     "name": "dataset",
@@ -38,3 +43,13 @@ def recipe(values: Mapping[str, Any]) -> Recipe:
     """The Recipe whose fields are the parameters of the same names; a `stop_after` of 0 is none."""
     given = {name: values[name] for name in Recipe.model_fields if name in values}
     return Recipe(**given | {"stop_after": given.get("stop_after") or None})
+
+
+def of_net(model: str, set_name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """All parameters of a set of NETS, with `changes`, to train `model` with.
+
+    InputError for a net that is not in `models.resnet.NAMED`, a set, and a parameter's name or value.
+    """
+    if model not in NAMED:
+        raise InputError(f"model: {model!r}: must be one of {', '.join(NAMED)}")
+    return parameters.check(NETS, parameters.load(NETS, set_name) | dict(changes), parameters.load(NETS, "demo"))

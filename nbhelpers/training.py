@@ -15,7 +15,7 @@ import torch
 
 from nbhelpers import data as datasets
 from nbhelpers import device as devices
-from nbhelpers import distributed, estimate, parameters, records, settings, stats, weights
+from nbhelpers import distributed, estimate, records, settings, stats, weights
 from nbhelpers.checkpoints import Best, Checkpoint, read
 from nbhelpers.errors import InputError
 from nbhelpers.models.resnet import NAMED, narrowed
@@ -23,7 +23,6 @@ from nbhelpers.perform import perform
 from nbhelpers.progress import Live, duration
 from nbhelpers.run import Recipe, Run
 
-STUDY = "ResNet_CIFAR10"  # whose parameter sets the command takes
 STEPS = 200  # between two writings of the state that --resume goes on from
 
 
@@ -47,10 +46,7 @@ class Training:
         distillation: float = 0.5,
         temperature: float = Recipe.model_fields["temperature"].default,
     ):
-        if model not in NAMED:
-            raise InputError(f"model: {model!r}: must be one of {', '.join(NAMED)}")
-        given = parameters.load(STUDY, set_name) | dict(changes or {})
-        values = parameters.check(STUDY, given, parameters.load(STUDY, "demo"))
+        values = settings.of_net(model, set_name, changes or {})
         self.epochs = epochs or next((n for name, n in values["nets"] if name == model), 0)
         if not self.epochs:
             raise InputError(f"epochs: the set {set_name} has none for {model}: give --epochs")

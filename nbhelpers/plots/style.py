@@ -4,9 +4,10 @@ import textwrap
 from typing import Any
 
 import matplotlib.pyplot as plt
-import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
+
+from nbhelpers.plots import theme
 
 COLOURS = {  # the same arm has the same colour in all notebooks
     "relu": "#0173b2",
@@ -43,6 +44,15 @@ COLOURS = {  # the same arm has the same colour in all notebooks
     "undecided": "#949494",
 }
 OTHERS = ["#cc78bc", "#ca9161", "#fbafe4", "#ece133", "#56b4e9", "#d55e00"]
+OWN = {  # besides seaborn's theme
+    "figure.dpi": 100,
+    "savefig.dpi": 100,
+    "axes.titleweight": "bold",
+    "axes.titlesize": 12,
+    "axes.titlelocation": "left",
+    "figure.constrained_layout.use": True,
+    "grid.linewidth": 0.6,
+}
 UNITS = {
     "test_accuracy": "test accuracy (%)",
     "train_accuracy": "training accuracy (%)",
@@ -55,20 +65,7 @@ UNITS = {
 
 def style() -> None:
     """The project's look: set once for each figure, so that importing nbhelpers changes nobody's plots."""
-    sns.set_theme(
-        context="notebook",
-        style="whitegrid",
-        palette="colorblind",
-        rc={
-            "figure.dpi": 100,
-            "savefig.dpi": 100,
-            "axes.titleweight": "bold",
-            "axes.titlesize": 12,
-            "axes.titlelocation": "left",
-            "figure.constrained_layout.use": True,
-            "grid.linewidth": 0.6,
-        },
-    )
+    plt.rcParams.update(theme.SETTINGS | OWN)
 
 
 def colour(label: Any, position: int = 0) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nbhelpers import places, records
+from nbhelpers import light, places, records
 from nbhelpers.report.studies import VERDICTS, Results, Study, gather
 
 MARKS = {"holds": "✓", "fails": "✗", "undecided": "?", "interim": "…"}
@@ -17,7 +17,8 @@ SHOWN = 6  # claims of a study in the overview
 
 def build(results: str = "") -> Path:
     """Write ``index.html``, the pages of the notebooks and ``README.md`` to the results folder; return the first."""
-    from nbhelpers.report import pages
+    with light.without(light.IRI):
+        from nbhelpers.report import pages
 
     folder = places.results(results)
     template = _environment().get_template("notebook.html.j2")
