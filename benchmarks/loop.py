@@ -1,121 +1,34 @@
-"""How fast the training loop is on a CPU, at the sizes of studies 1 to 4: ``python benchmarks/loop.py``.
+"""How fast the training loop is on a CPU, at the sizes of studies 1 to 5: ``python benchmarks/loop.py``.
 
-textbook   the loop of the original notebooks: one PIL image after the other, ToTensor and Normalize per image,
-           a DataLoader with 0 or with 2 workers, a plain optimizer, malloc as it is
+textbook   the loop of the original notebooks: one PIL image after the other, ToTensor and Normalize per image (of a
+           ResNet RandomCrop and RandomHorizontalFlip before them), a DataLoader with 0 or with 2 workers, a plain
+           optimizer, malloc as it is
 nbhelpers  `train_epoch`, with the malloc settings of the package
 bound      the same net, optimizer and settings, stepping on one fixed batch: what no loading could beat
 
 Each variant lives in a process of its own. A round times each once, one after the other and never two at once;
 reported are medians over the rounds, after one to warm up. The images are random, and as many as make whole
-batches, so that all steps are equal. Results go to loop.json and loop.md; ``--only`` replaces its shapes there.
+batches, so that all steps are equal. Results go to loop.json, loop.md and loop.png; ``--only`` replaces its rows there.
 """
 
-import argparse
-import json
-import multiprocessing
 import os
 import platform
-import resource
-import statistics
 import sys
-import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import side_by_side as bench
+from nets import Shape, shapes, training
+from side_by_side import Loop, Row, Variant
 
-import nbhelpers as nb
-from nbhelpers import allocator, estimate
+from nbhelpers import estimate
 
 THREADS = 2
 MATMUL = 3072  # rows and columns of the matrices whose product stands for the peak
-VARIANTS = ("textbook", "2 workers", "nbhelpers", "bound", "matmul")
-CIFAR = {"mean": (0.4914, 0.4822, 0.4465), "std": (0.2023, 0.1994, 0.2010)}
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What is trained; the `speedup` over the textbook and the `share` of the bound that are to be reached."""
-
-    name: str
-    images: int
-    model: Any
-    recipe: nb.Recipe
-    speedup: float | None
-    share: float
-    classes: int = 10
-    size: int = 32  # to which the textbook resizes its 32x32 images
-    scaling: dict[str, tuple[float, ...]] = field(default_factory=CIFAR.copy)
-
-    @property
-    def epoch(self) -> int:
-        return -(-self.images // self.recipe.batch_size)
-
-
-def shapes() -> list[Shape]:
-    """Networks, images and recipes of the `ran` parameter sets, in fp32."""
-    adamw = nb.Recipe(optimizer="adamw", lr=0.001, weight_decay=0.01, epochs=10, batch_size=512)
-    found = [Shape(f"study1, {n} blocks", 3000, nb.ConvNet(channels=[32] * n), adamw, 2.2, 0.95) for n in (8, 4)]
-    for label, norm in (("batch", "batch"), ("group", {"name": "group", "groups": (4, 8, 8)})):
-        net = nb.ConvNet(channels=(16, 32, 64), norm=norm, pool=(1, 2, 3), head="flatten")
-        for size in (2, 8, 32, 128):
-            sgd = nb.Recipe(lr=0.0195, momentum=0.91, epochs=10, batch_size=size)
-            name = f"study2, {label} norm, batch {size}"
-            found.append(Shape(name, 2000, net, sgd, 2.0 if size >= 32 else None, 0.90))
-    net = nb.ConvNet(channels=(16, 32, 64, 128, 64, 32, 16, 10), pool=(2, 4, 6, 8), head="flatten")
-    sgd = nb.Recipe(lr=0.0195, momentum=0.91, epochs=50, batch_size=256)
-    found.append(Shape("study3", 5000, net, sgd, 1.7, 0.95))
-    sgd = nb.Recipe(lr=0.01, epochs=20, batch_size=64)
-    return [*found, Shape("study4", 36000, nb.MLP(), sgd, 4.0, 0.80, classes=72, size=64, scaling={})]
-
-
-# ---------------------------------------------------------------- in the process of a variant
-
-Loop = Callable[[int, int], Any]  # (epochs, steps of each)
-_loop: Loop
-
-
-def prepare(variant: str, shape: Shape) -> None:
-    """Make the loop of a variant in this process."""
-    import torch
-
-    global _loop
-    torch.set_num_threads(THREADS)
-    plain = variant in ("textbook", "2 workers")
-    assert plain != allocator.keep_freed_memory() or platform.system() != "Linux"
-    random, count, side = np.random.RandomState(0), shape.epoch * shape.recipe.batch_size, 32 if plain else shape.size
-    pixels = random.randint(0, 256, (count, side, side, 3), dtype=np.uint8)
-    labels = random.randint(0, shape.classes, count)
-    model = nb.build(shape.model, (3, shape.size, shape.size), shape.classes, seed=0)
-    if variant == "matmul":
-        a = torch.randn(MATMUL, MATMUL)
-
-        def _loop(epochs: int, steps: int) -> list[torch.Tensor]:
-            return [a @ a for _ in range(epochs * steps)]
-
-    elif plain:
-        _loop = textbook(shape, model, Pictures(pixels, labels), workers=0 if variant == "textbook" else 2)
-    else:
-        _loop = ours(shape, model, pixels, labels, fixed=variant == "bound")
-
-
-def follow_parent() -> None:
-    from nbhelpers import perform
-
-    perform.follow_parent()
-
-
-def measure(epochs: int, steps: int) -> tuple[float, int]:
-    """Seconds per step over `epochs` epochs of `steps` steps, and the peak memory of this process so far in MiB."""
-    started = time.perf_counter()
-    _loop(epochs, steps)
-    seconds = (time.perf_counter() - started) / (epochs * steps)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return seconds, peak >> (20 if platform.system() == "Darwin" else 10)
+VARIANTS = ("textbook", "2 workers", "nbhelpers", "bound")
+PLAIN = {"NBHELPERS_MALLOC": "default"}  # malloc as it is
 
 
 @dataclass
@@ -135,24 +48,27 @@ class Pictures:
         return self.transform(Image.fromarray(self.pixels[i])), int(self.labels[i])
 
 
-def textbook(shape: Shape, model, dataset: Pictures, workers: int) -> Loop:
+def textbook(shape: Shape, workers: int) -> Loop:
     """The loop as the original notebooks write it."""
     import torch
     from torch import nn
     from torch.utils.data import DataLoader, RandomSampler
     from torchvision import transforms
 
+    torch.set_num_threads(THREADS)
     chain = [transforms.Resize((shape.size, shape.size))] if shape.size != 32 else []
+    if shape.augment:
+        chain += [transforms.RandomCrop(32, padding=4, padding_mode="reflect"), transforms.RandomHorizontalFlip()]
     chain += [transforms.ToTensor(), *([transforms.Normalize(**shape.scaling)] if shape.scaling else [])]
-    dataset.transform = transforms.Compose(chain)
+    dataset, model = Pictures(*shape.random(side=32), transforms.Compose(chain)), shape.build()
     for layer in model.modules():
         if hasattr(layer, "inplace"):
             layer.inplace = False
     recipe, criterion = shape.recipe, nn.CrossEntropyLoss()
+    kind, more = torch.optim.SGD, {"momentum": recipe.momentum}
     if recipe.optimizer == "adamw":
-        optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
-    else:
-        optimizer = torch.optim.SGD(model.parameters(), lr=recipe.lr, momentum=recipe.momentum)
+        kind, more = torch.optim.AdamW, {}
+    optimizer = kind(model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, **more)
 
     def loop(epochs: int, steps: int) -> None:
         sampler = RandomSampler(dataset, num_samples=steps * recipe.batch_size)
@@ -175,146 +91,88 @@ def textbook(shape: Shape, model, dataset: Pictures, workers: int) -> Loop:
     return loop
 
 
-def ours(shape: Shape, model, pixels: np.ndarray, labels: np.ndarray, fixed: bool) -> Loop:
-    """`train_epoch` on the images as a run has them; or bare steps on their first batch, if `fixed`."""
+def matmul() -> Loop:
+    """One large product of matrices: how fast this processor can be."""
     import torch
-    from torch.nn import functional as F
 
-    from nbhelpers import tensors, train
-
-    recipe, layout = shape.recipe, train.layout(model)
-    data, every = nb.Data(name="shapes", **shape.scaling), np.arange(len(labels))
-    images = tensors._images(pixels, labels, every, shape.classes, data).to(torch.device("cpu"), layout)
-    optimizer = train.make_optimizer(model.to(memory_format=layout).train(), recipe)
-    scaler = torch.amp.GradScaler("cpu", enabled=False)
-    x, y = images.batch(torch.arange(recipe.batch_size))
-
-    def bound(epochs: int, steps: int) -> None:
-        for _ in range(epochs * steps):
-            optimizer.zero_grad(set_to_none=True)
-            F.cross_entropy(model(x), y).backward()
-            optimizer.step()
-
-    def loop(epochs: int, steps: int) -> None:
-        count = steps * recipe.batch_size
-        part = tensors.Images(images.images[:count], images.labels[:count], images.classes)
-        for epoch in range(epochs):
-            train.train_epoch(model, part, optimizer, scaler, recipe, 0, epoch)
-
-    return bound if fixed else loop
+    torch.set_num_threads(THREADS)
+    a = torch.randn(MATMUL, MATMUL)
+    return lambda epochs, steps: [a @ a for _ in range(epochs * steps)]
 
 
-# ------------------------------------------------------------------------------ in the driver
-
-
-def compare(shape: Shape, rounds: int, seconds: float) -> dict[str, Any]:
+def compare(shape: Shape, rounds: int, seconds: float) -> Row:
     """Time all variants of a shape in turn: a row of the table."""
-    spawn = multiprocessing.get_context("spawn")
-    workers = {variant: ProcessPoolExecutor(1, spawn, follow_parent) for variant in VARIANTS}
-    ready, plans, times, memory = [], {}, {variant: [] for variant in VARIANTS}, {}
-    try:
-        for variant, worker in workers.items():
-            os.environ["NBHELPERS_MALLOC"] = "default" if variant in VARIANTS[:2] else "keep"
-            ready.append(worker.submit(prepare, variant, shape))
-        for future in ready:
-            future.result()
-        for variant, worker in workers.items():
-            first, _ = worker.submit(measure, 1, 2).result()  # slower than later ones
-            trial = 2 if 10 * first > seconds else min(10, shape.epoch)
-            steps = seconds / worker.submit(measure, 1, trial).result()[0]
-            # Whole epochs, or some steps of one.
-            plans[variant] = (round(steps / shape.epoch) or 1, min(shape.epoch, round(steps) or 1))
-            worker.submit(measure, *plans[variant]).result()
-        print(f"{shape.name}: all are warm, timing", file=sys.stderr, flush=True)
-        for _ in range(rounds):
-            for variant, worker in workers.items():
-                step, memory[variant] = worker.submit(measure, *plans[variant]).result()
-                times[variant].append(step)
-    finally:
-        for worker in workers.values():
-            worker.shutdown(cancel_futures=True)
-    quartiles = {variant: statistics.quantiles(times[variant], n=4, method="inclusive") for variant in VARIANTS}
-    step = {variant: middle for variant, (_, middle, _) in quartiles.items()}
-    layers = estimate.layer_rows(shape.model, (3, shape.size, shape.size), shape.classes)
-    flop, peak = 6 * sum(layer["macs"] for layer in layers) * shape.recipe.batch_size, 2 * MATMUL**3 / step["matmul"]
-    measured = {
-        variant: {
-            "seconds_per_step": step[variant],
-            "quartiles": quartiles[variant][::2],
-            "steps_per_round": plans[variant][0] * plans[variant][1],
-            "share_of_matmul": flop / step[variant] / peak,
-            "peak_mib": memory[variant],
-        }
-        for variant in VARIANTS[:4]
+    variants = {
+        "textbook": Variant(textbook, (shape, 0), PLAIN),
+        "2 workers": Variant(textbook, (shape, 2), PLAIN),
+        "nbhelpers": Variant(training, (shape, THREADS)),
+        "bound": Variant(training, (shape, THREADS, True)),
+        "matmul": Variant(matmul),
     }
+    print(f"{shape.name} ...", file=sys.stderr, flush=True)
+    found = bench.in_turn(variants, shape.epoch, rounds, seconds)
+    step = {name: one["seconds_per_step"] for name, one in found.items()}
+    layers = estimate.layer_rows(shape.model, (3, shape.size, shape.size), shape.classes)
+    flop = 6 * sum(layer["macs"] for layer in layers) * shape.recipe.batch_size
+    peak = 2 * MATMUL**3 / step["matmul"]
     return {
-        "shape": shape.name,
+        "name": shape.name,
+        "batch_size": shape.recipe.batch_size,
         "gflop_per_step": flop / 1e9,
         "matmul_gflops": peak / 1e9,
-        "variants": measured,
+        "variants": {n: found[n] | {"share_of_matmul": flop / step[n] / peak} for n in VARIANTS},
         "speedup": step["textbook"] / step["nbhelpers"],
         "speedup_over_2_workers": step["2 workers"] / step["nbhelpers"],
         "share_of_bound": step["bound"] / step["nbhelpers"],
         "target": {"speedup": shape.speedup, "share_of_bound": shape.share},
-        "rounds": rounds,
-        "machine": machine(),
+        "machine": bench.machine(THREADS),
     }
 
 
-def machine() -> dict[str, Any]:
-    import torch
-
-    from nbhelpers.device import describe
-
-    found = {"processor": describe(torch.device("cpu")), "cores": os.cpu_count(), "threads": THREADS}
-    found |= {"python": platform.python_version(), "torch": torch.__version__}
-    return found | {"date": datetime.now(UTC).isoformat(timespec="seconds")}
+def verdict(found: float, target: float | None) -> str:
+    """The target, and whether the two decimals that are shown reach it."""
+    return "–" if target is None else f"{target:g} {'✓' if round(found, 2) >= target else '✗'}"
 
 
-def table(rows: list[dict[str, Any]]) -> str:
+def table(rows: list[Row]) -> str:
     """The rows in Markdown."""
-    head = [
-        "Shape",
-        *(f"{v}, ms" for v in VARIANTS[:4]),
-        "Speed-up",
-        "to reach",
-        "over 2 workers",
-        "Share of the bound",
-    ]
-    head += ["to reach", "Share of the matmul", f"Peak memory, MiB ({', '.join(VARIANTS[:4])})"]
-    lines = [head, ["---"] + ["--:"] * (len(head) - 1)]
+    head = ["Shape", *(f"{v}, ms" for v in VARIANTS), "Speed-up", "to reach", "over 2 workers"]
+    head += ["Share of the bound", "to reach", "Share of the matmul", f"Peak memory, MiB ({', '.join(VARIANTS)})"]
+    lines = []
     for row in rows:
         found, target = list(row["variants"].values()), row["target"]
-        cells = [row["shape"], *(f"{1000 * v['seconds_per_step']:.4g}" for v in found), f"{row['speedup']:.2f}"]
-        cells += [f"{target['speedup'] or '–'}", f"{row['speedup_over_2_workers']:.2f}", f"{row['share_of_bound']:.2f}"]
-        cells += [f"{target['share_of_bound']:.2f}", f"{row['variants']['nbhelpers']['share_of_matmul']:.0%}"]
+        cells = [row["name"], *(bench.cell(v, 1000, "seconds_per_step", 4) for v in found)]
+        cells += [f"{row['speedup']:.2f}", verdict(row["speedup"], target["speedup"])]
+        cells += [f"{row['speedup_over_2_workers']:.2f}", f"{row['share_of_bound']:.2f}"]
+        cells += [verdict(row["share_of_bound"], target["share_of_bound"])]
+        cells += [f"{row['variants']['nbhelpers']['share_of_matmul']:.0%}"]
         lines.append([*cells, ", ".join(str(v["peak_mib"]) for v in found)])
-    first, peak = rows[0]["machine"], statistics.median(row["matmul_gflops"] for row in rows)
-    about = f"{first['processor']}, {first['cores']} cores, {THREADS} threads, torch {first['torch']}, {first['date']}."
-    about += f" The product of two {MATMUL}×{MATMUL} matrices runs at {peak:.0f} GFLOP/s."
-    return "\n".join([about, "", *("| " + " | ".join(cells) + " |" for cells in lines)]) + "\n"
+    peaks = [row["matmul_gflops"] for row in rows]
+    rate = f"The product of two {MATMUL}×{MATMUL} matrices runs at {min(peaks):.0f} to {max(peaks):.0f} GFLOP/s."
+    rounds = (
+        f"Milliseconds per step: median (quartiles) of {min(row['variants']['bound']['n'] for row in rows)} rounds."
+    )
+    return f"{bench.about(rows)}. {rounds} {rate}\n\n{bench.table(head, lines)}"
+
+
+def figure(rows: list[Row]) -> Any:
+    series = {"over the textbook": [row["speedup"] for row in rows]}
+    series["over the textbook with 2 workers"] = [row["speedup_over_2_workers"] for row in rows]
+    drawn = bench.bars([row["name"] for row in rows], series, "speed-up (times)", "Speed-up of the training step")
+    targets = [(row["target"]["speedup"], i) for i, row in enumerate(rows) if row["target"]["speedup"]]
+    axis = drawn.axes[0]
+    axis.plot(*zip(*targets, strict=True), "D", mfc="none", mec="black", ms=5, label="to reach") if targets else None
+    axis.legend(fontsize=9)
+    return drawn
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=1.0, help="of one variant in one round")
-    parser.add_argument("--only", nargs="+", default=[""], metavar="SHAPE", help="shapes whose name begins so")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent)
-    args = parser.parse_args()
-    known = shapes()
-    chosen = [shape for shape in known if shape.name.startswith(tuple(args.only))]
-    if not chosen or args.rounds < 2:
-        parser.error(f"--rounds: at least 2; --only: known are {'; '.join(shape.name for shape in known)}")
-    args.out.mkdir(parents=True, exist_ok=True)
-    path = args.out / "loop.json"
-    rows = {row["shape"]: row for row in json.loads(path.read_text())} if path.exists() else {}
-    for shape in chosen:
-        rows[shape.name] = compare(shape, args.rounds, args.seconds)
-        ordered = [rows[shape.name] for shape in known if shape.name in rows]
-        path.write_text(json.dumps(ordered, indent=1) + "\n")
-        (args.out / "loop.md").write_text(table(ordered))
-        print(table([rows[shape.name]]), flush=True)
+    parser = bench.parser(__doc__, rounds=7, seconds=1.0)
+    options, known = parser.parse_args(), {shape.name: shape for shape in shapes()}
+    os.environ.pop("NBHELPERS_MALLOC", None)
+    for name in bench.chosen(options, parser, list(known)):
+        row = compare(known[name], options.rounds, options.seconds)
+        bench.keep(options.out, "loop", list(known), row, table, figure)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,215 @@
+"""What the benchmarks share: variants timed in turn in processes of their own, and rows kept as JSON, table and figure.
+
+Rounds are interleaved, so that a slow minute of the machine hits all variants alike; a number is the median over the
+rounds, with its quartiles. Every row says on which machine and when it was measured; measuring a row anew replaces it
+and leaves the others.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import platform
+import resource
+import statistics
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from nbhelpers import outputs
+
+Row = dict[str, Any]
+Loop = Callable[[int, int], Any]  # (epochs, steps of each): what is timed
+HERE = Path(__file__).parent
+
+
+# --------------------------------------------------------------------------------- what is timed
+
+
+@dataclass(frozen=True)
+class Variant:
+    """`make(*args)` returns the Loop to be timed, in a process of its own with this `environment`."""
+
+    make: Callable[..., Loop]
+    args: tuple = ()
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+_loop: Loop  # in the process of a variant
+
+
+def _prepare(make: Callable[..., Loop], args: tuple) -> float:
+    global _loop
+    started = time.perf_counter()
+    _loop = make(*args)
+    return time.perf_counter() - started
+
+
+def _measure(epochs: int, steps: int) -> tuple[float, int]:
+    """Seconds per step, and the peak memory of the process so far in MiB."""
+    started = time.perf_counter()
+    _loop(epochs, steps)
+    seconds = (time.perf_counter() - started) / (epochs * steps)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return seconds, peak >> (20 if platform.system() == "Darwin" else 10)
+
+
+def _follow_parent() -> None:
+    from nbhelpers import perform
+
+    perform.follow_parent()
+
+
+@contextmanager
+def _worker(environment: Mapping[str, str]):
+    """One spawned process; its malloc and threads read the environment as it starts."""
+    before = dict(os.environ)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _follow_parent) as pool:
+        os.environ.update(environment)
+        try:
+            pool.submit(int).result()
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+        yield pool
+
+
+def in_turn(variants: Mapping[str, Variant], epoch: int, rounds: int, seconds: float) -> dict[str, Row]:
+    """Time all variants in turn: name -> seconds per step (median, quartiles), steps of a round, peak memory, start.
+
+    epoch: steps in an epoch. seconds: about how long one variant takes in one round. "first" is what making the variant
+    and its first step took.
+    """
+    plans, first = {}, {}
+    times, memory = {name: [] for name in variants}, dict.fromkeys(variants, 0)
+    with ExitStack() as stack:
+        workers = {name: stack.enter_context(_worker(variant.environment)) for name, variant in variants.items()}
+        for name, variant in variants.items():
+            made = workers[name].submit(_prepare, variant.make, variant.args).result()
+            one = workers[name].submit(_measure, 1, 1).result()[0]
+            first[name] = made + one
+            again = workers[name].submit(_measure, 1, 1).result()[0]
+            trial = workers[name].submit(_measure, 1, min(epoch, 10)).result()[0] if 20 * again < seconds else again
+            steps = seconds / trial
+            plans[name] = (round(steps / epoch) or 1, min(epoch, round(steps) or 1))  # whole epochs, or a part of one
+            workers[name].submit(_measure, *plans[name]).result()
+        for _ in range(rounds):
+            for name, worker in workers.items():
+                step, memory[name] = worker.submit(_measure, *plans[name]).result()
+                times[name].append(step)
+    return {
+        name: spread(times[name], "seconds_per_step")
+        | {"steps_per_round": plans[name][0] * plans[name][1], "peak_mib": memory[name], "first": first[name]}
+        for name in variants
+    }
+
+
+def spread(values: Sequence[float], name: str = "seconds") -> Row:
+    """Median and quartiles of the values, and how many they are; of one value all three are that."""
+    several = values if len(values) > 1 else [*values, *values]
+    low, middle, high = statistics.quantiles(several, n=4, method="inclusive")
+    return {name: middle, "quartiles": [low, high], "n": len(values)}
+
+
+# ------------------------------------------------------------------------------- what is kept
+
+
+def machine(threads: int) -> Row:
+    """The machine and the moment, as every row has them."""
+    import torch
+
+    from nbhelpers.device import describe
+
+    found = {"processor": describe(torch.device("cpu")), "cores": os.cpu_count(), "threads": threads}
+    found |= {"python": platform.python_version(), "torch": torch.__version__}
+    return found | {"date": datetime.now(UTC).isoformat(timespec="seconds")}
+
+
+def about(rows: Iterable[Row]) -> str:
+    """On which machines, and from when to when, rows were measured."""
+    groups: dict[str, list[str]] = {}
+    for row in rows:
+        m = row["machine"]
+        threads = f"{m['threads']} thread{'s' if m['threads'] != 1 else ''}"
+        name = f"{m['processor']}, {m['cores']} cores, {threads}, Python {m['python']}, torch {m['torch']}"
+        groups.setdefault(name, []).append(m["date"][:10])
+    return "; ".join(f"{name}, {' to '.join(sorted({min(d), max(d)}))}" for name, d in groups.items())
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], text: int = 1) -> str:
+    """Rows in Markdown; the first `text` columns are text, the others numbers."""
+    lines = [head, ["---"] * text + ["--:"] * (len(head) - text), *rows]
+    return "".join("| " + " | ".join(cells) + " |\n" for cells in lines)
+
+
+def cell(found: Row, unit: float = 1, name: str = "seconds", digits: int = 3) -> str:
+    """Median (quartiles), in the unit that `name` times `unit` is in."""
+    low, high = found["quartiles"]
+    return f"{found[name] * unit:.{digits}g} ({low * unit:.{digits}g}–{high * unit:.{digits}g})"
+
+
+def parser(doc: str, **defaults: Any) -> argparse.ArgumentParser:
+    """The options that all have; `defaults` become options too."""
+    made = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--only", nargs="+", default=[""], metavar="NAME", help="rows whose name begins so")
+    made.add_argument("--out", type=Path, default=HERE, metavar="DIR")
+    for name, value in defaults.items():
+        made.add_argument(f"--{name}", type=type(value), default=value)
+    return made
+
+
+def chosen(options: argparse.Namespace, made: argparse.ArgumentParser, known: Sequence[str]) -> list[str]:
+    """The names that --only asks for; the parser's error where there are none, or no rounds."""
+    found = [name for name in known if name.startswith(tuple(options.only))]
+    if not found:
+        made.error(f"--only: known are {'; '.join(known)}")
+    if options.rounds < 1:
+        made.error("--rounds: at least 1")
+    return found
+
+
+def keep(out: Path, name: str, known: Sequence[str], row: Row, text: Callable[..., str], draw: Callable) -> None:
+    """Put `row` in ``NAME.json``, by its "name"; write the table ``NAME.md`` and the figure ``NAME.png``."""
+    rows = {old["name"]: old for old in load(name, out)} | {row["name"]: row}
+    ordered = [rows[one] for one in known if one in rows]
+    out.mkdir(parents=True, exist_ok=True)
+    (out / f"{name}.json").write_text(json.dumps(ordered, indent=1) + "\n", encoding="utf-8")
+    (out / f"{name}.md").write_text(text(ordered), encoding="utf-8")
+    figure = draw(ordered)
+    figure.text(0.995, 0.002, about(ordered), fontsize=6, ha="right", va="bottom", color="0.4")
+    (out / f"{name}.png").write_bytes(outputs.png(figure))
+    print(text([row]), flush=True)
+
+
+def load(name: str, folder: Path = HERE) -> list[Row]:
+    """The rows in ``NAME.json``; none where there is no such file."""
+    path = folder / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+
+
+def bars(
+    names: Sequence[str], series: Mapping[str, Sequence[float | None]], xlabel: str, title: str, log: bool = False
+):
+    """Horizontal bars, a group for each name and a colour for each series."""
+    from nbhelpers.plots.style import new, title_of
+
+    figure, axis = new(9, 1.4 + 0.22 * len(names) * max(2, len(series)))
+    height = 0.8 / len(series)
+    for i, (label, values) in enumerate(series.items()):
+        places = [k + (i - (len(series) - 1) / 2) * height for k in range(len(names))]
+        axis.barh(places, [value or 0 for value in values], height, label=label)
+    axis.set_yticks(range(len(names)), names)
+    axis.invert_yaxis()
+    axis.grid(False, axis="y")
+    axis.set_xlabel(xlabel)
+    if log:
+        axis.set_xscale("log")
+    if len(series) > 1:
+        axis.legend(fontsize=9)
+    title_of(figure, title)
+    return figure

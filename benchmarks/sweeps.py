@@ -1,0 +1,190 @@
+"""Whole sweeps, and study 2 from start to end, side by side: ``python benchmarks/sweeps.py``.
+
+workers    four runs of a study's shape, on embedded images: two worker processes with one thread each, as a sweep has
+           them, against one process with two threads; at the start of each its Python has imported torch
+textbook   study 2 at one seed with all its batch sizes and both norms: `textbook_study2.py` against ``nbhelpers run
+           BatchNorm_vs_GroupNorm --set ran`` with the controls off, each a command from its start to its end
+
+The two sides take turns. The work of training and testing is the same; what else each side does stands in the table.
+Results go to sweeps.json, sweeps.md and sweeps.png; ``--only`` replaces its rows there, and with --add its rounds are
+added to those of the same machine that are there.
+"""
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import side_by_side as bench
+from nets import Shape, shapes
+from side_by_side import Row
+
+import nbhelpers as nb
+from nbhelpers import data as datasets
+
+STEPS = {  # of one run: a few seconds at one thread
+    "study1, 4 blocks": 4,
+    "study2, batch norm, batch 2": 3000,
+    "study2, batch norm, batch 8": 2000,
+    "study2, batch norm, batch 32": 600,
+    "study2, batch norm, batch 128": 160,
+    "study3": 8,
+    "study4": 700,
+}
+RUNS = 4
+TEXTBOOK = "study 2 from start to end"
+SIDES = {"workers": ("1 process x 2 threads", "2 processes x 1 thread"), TEXTBOOK: ("textbook", "nbhelpers")}
+
+
+def sweep_of(shape: Shape) -> list[nb.Run]:
+    recipe = shape.recipe.model_copy(update={"epochs": 1, "steps_per_epoch": STEPS[shape.name]})
+    size = None if shape.size == 32 else shape.size
+    data = nb.Data(name="shapes", per_class=100, test_per_class=10, size=size, **shape.scaling)
+    return [nb.Run(data=data, model=shape.model, recipe=recipe, seed=seed) for seed in range(RUNS)]
+
+
+def carry_out(runs: list[nb.Run], processes: int) -> float:
+    """Wall seconds of a sweep, with its records: in so many worker processes, or in this one with two threads."""
+    from nbhelpers import perform, records, sweep
+
+    perform._load.cache_clear()
+    began = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        store = records.Store(Path(folder))
+        if processes == 1:
+            for _, record in sweep.in_process(runs, partial(perform.perform, device="cpu", threads=2)):
+                store.save(record)
+        else:
+            list(sweep.execute(runs, store, workers=processes, device="cpu"))
+    return time.perf_counter() - began
+
+
+def workers(shape: Shape, rounds: int) -> dict[str, list[float]]:
+    """Seconds of both ways, from processes that have done a short sweep before."""
+    spawn, runs = multiprocessing.get_context("spawn"), sweep_of(shape)
+    small = [run.model_copy(update={"recipe": run.recipe.model_copy(update={"steps_per_epoch": 1})}) for run in runs]
+    found: dict[str, list[float]] = {side: [] for side in SIDES["workers"]}
+    with ProcessPoolExecutor(1, spawn) as one, ProcessPoolExecutor(1, spawn) as two:
+        sides = dict(zip(found, ((one, 1), (two, 2)), strict=True))
+        for pool, count in sides.values():
+            pool.submit(carry_out, small[:1], count).result()
+        for _ in range(rounds):
+            for side, (pool, count) in sides.items():
+                found[side].append(pool.submit(carry_out, runs, count).result())
+    return found
+
+
+def command(words: list[str], folder: Path) -> float:
+    """Wall seconds of a Python command."""
+    environment = os.environ | {"PYTHONPATH": str(bench.HERE.parent), "PYTHONWARNINGS": "ignore"}
+    began = time.perf_counter()
+    done = subprocess.run([sys.executable, *words], env=environment, cwd=folder, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{words}: {done.stderr[-2000:]}")
+    return time.perf_counter() - began
+
+
+def from_start_to_end(rounds: int, work: Row) -> dict[str, list[float]]:
+    """Seconds of both commands."""
+    tested, sizes = work["tested_per_class"], [str(size) for size in work["batch_sizes"]]
+    plain = ["--dataset", work["dataset"], "--images", str(work["images_per_class"]), "--tested", str(tested)]
+    plain += ["--epochs", str(work["epochs"]), "--sizes", *sizes]
+    changes = {"dataset": work["dataset"], "images_per_class": work["images_per_class"], "epochs": work["epochs"]}
+    changes |= {"test_images_per_class": tested, "batch_sizes": f"[{', '.join(sizes)}]", "seeds": 1}
+    changes |= {"control_batch_sizes": "[]", "alone_batch_sizes": "[]", "alone_epochs": "[]"}
+    given = [word for name, value in changes.items() for word in ("--param", f"{name}={value}")]
+    found: dict[str, list[float]] = {side: [] for side in SIDES[TEXTBOOK]}
+    for number in range(rounds):
+        with tempfile.TemporaryDirectory() as made:
+            words = [str(bench.HERE / "textbook_study2.py"), *plain, "--figure", str(Path(made) / "accuracy.png")]
+            found["textbook"].append(command(words, Path(made)))
+            words = ["-m", "nbhelpers", "run", "BatchNorm_vs_GroupNorm", "--set", "ran", "--results", made, *given]
+            found["nbhelpers"].append(command(words, bench.HERE.parent))
+        seconds = ", ".join(f"{side} {values[-1]:.0f} s" for side, values in found.items())
+        print(f"{TEXTBOOK}, pair {number + 1}: {seconds}", file=sys.stderr, flush=True)
+    return found
+
+
+def row(name: str, found: dict[str, list[float]], work: Row, earlier: Row | None) -> Row:
+    """A row of the results; `earlier` is one whose rounds count too."""
+    machine = bench.machine(2)
+    if earlier and earlier["work"] == work and earlier["machine"]["processor"] == machine["processor"]:
+        found = {side: earlier["seconds"][side] + values for side, values in found.items()}
+    slow, fast = found
+    ratios = [a / b for a, b in zip(found[slow], found[fast], strict=True)]
+    return {
+        "name": name,
+        "sides": [slow, fast],
+        "work": work,
+        "seconds": found,
+        "spread": {side: bench.spread(values) for side, values in found.items()},
+        "ratios": ratios,
+        "ratio": bench.spread(ratios, "times"),
+        "machine": machine,
+    }
+
+
+def table(rows: list[Row]) -> str:
+    lines = []
+    for one in rows:
+        slow, fast = one["sides"]
+        seconds = [bench.cell(one["spread"][side]) for side in (slow, fast)]
+        ratio = bench.cell(one["ratio"], name="times")
+        lines.append([one["name"], one["work"]["text"], slow, fast, *seconds, ratio, str(one["ratio"]["n"])])
+    head = ["Sweep", "Work of both sides", "a", "b", "a, s", "b, s", "a over b, times", "n"]
+    said = "Wall seconds and their ratio within a pair: median (quartiles) of n interleaved pairs."
+    more = (
+        "In the sweeps, b includes the start of its two workers, which import torch. From start to end, nbhelpers does "
+        "this besides: it starts a kernel, measures three probes on each run with BatchNorm, writes a record of each "
+        "run, and draws its figures and tables; the textbook draws one figure. Both load the same prepared images, and "
+        "the textbook has all cores in one process."
+    )
+    return f"{bench.about(rows)}. {said} {more}\n\n{bench.table(head, lines, text=4)}"
+
+
+def figure(rows: list[Row]) -> Any:
+    names = [f"{one['name']}\n{one['sides'][1]} over {one['sides'][0]}" for one in rows]
+    speedups = [one["ratio"]["times"] for one in rows]
+    drawn = bench.bars(names, {"speed-up": speedups}, "speed-up (times)", "Whole sweeps, side by side")
+    axis = drawn.axes[0]
+    for i, one in enumerate(rows):
+        axis.plot(one["ratios"], [i] * len(one["ratios"]), "o", color="black", markersize=3)
+    axis.axvline(1, color="black", linewidth=1)
+    return drawn
+
+
+def main() -> None:
+    parser = bench.parser(__doc__, rounds=3, epochs=10, images=200, tested=1000)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[2, 4, 8, 16, 32, 64, 128], help="of the last row")
+    parser.add_argument("--add", action="store_true", help="to the rounds that are there")
+    options = parser.parse_args()
+    known = {shape.name: shape for shape in shapes() if shape.name in STEPS}
+    order = [*(name for name in STEPS if name in known), TEXTBOOK]
+    wanted = bench.chosen(options, parser, order)
+    earlier = {one["name"]: one for one in bench.load("sweeps", options.out)} if options.add else {}
+    for name in wanted:
+        print(f"{name} ...", file=sys.stderr, flush=True)
+        if name in known:
+            shape = known[name]
+            text = f"{RUNS} runs of {STEPS[name]} steps of {shape.recipe.batch_size} images"
+            work, found = {"text": text, "steps": STEPS[name], "runs": RUNS}, workers(shape, options.rounds)
+        else:
+            dataset = "cifar10" if datasets.available("cifar10") else "shapes"
+            text = (
+                f"{dataset}, both norms, batch sizes {', '.join(map(str, options.sizes))}, {options.epochs} epochs of "
+            )
+            text += f"{10 * options.images:,} images, {10 * options.tested:,} test images"
+            work = {"text": text, "dataset": dataset, "images_per_class": options.images, "epochs": options.epochs}
+            work |= {"tested_per_class": options.tested, "batch_sizes": options.sizes}
+            found = from_start_to_end(options.rounds, work)
+        bench.keep(options.out, "sweeps", order, row(name, found, work, earlier.get(name)), table, figure)
+
+
+if __name__ == "__main__":
+    main()
