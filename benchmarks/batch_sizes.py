@@ -15,6 +15,7 @@ from nbhelpers import estimate
 
 SIZES = (2, 4, 8, 16, 32, 64, 128)
 TESTED = 256  # images per batch of the evaluation
+MOST = 4096  # images that a process holds, so that all fit in the memory of a small machine
 
 
 def groups() -> dict[str, list[Shape]]:
@@ -32,8 +33,8 @@ def evaluation(shape: Shape, threads: int) -> Loop:
     torch.set_num_threads(threads)
     model = shape.build()
     model.to(memory_format=train.layout(model))
-    whole = images(shape, train.layout(model))
-    batch = tensors.Images(whole.images[:TESTED], whole.labels[:TESTED], whole.classes)
+    whole = images(shape, train.layout(model), TESTED)
+    batch = tensors.Images(whole.images, whole.labels, whole.classes)
 
     def loop(epochs: int, steps: int) -> None:
         for _ in range(epochs * steps):
@@ -44,9 +45,12 @@ def evaluation(shape: Shape, threads: int) -> Loop:
 
 def measure(group: list[Shape], rounds: int, seconds: float):
     """A row for each shape of the group."""
-    variants = {f"{shape.name}: training": Variant(training, (shape, 1)) for shape in group}
-    variants |= {f"{shape.name}: evaluation": Variant(evaluation, (shape, 1)) for shape in group}
-    found = bench.in_turn(variants, min(shape.epoch for shape in group), rounds, seconds)
+    variants = {}
+    for shape in group:
+        steps = min(shape.epoch, MOST // shape.recipe.batch_size)
+        variants[f"{shape.name}: training"] = Variant(training, (shape, 1, False, MOST), steps)
+        variants[f"{shape.name}: evaluation"] = Variant(evaluation, (shape, 1), 1)
+    found = bench.in_turn(variants, rounds, seconds)
     for shape in group:
         layers = estimate.layer_rows(shape.model, (3, shape.size, shape.size), shape.classes)
         step, tested = (found[f"{shape.name}: {what}"] for what in ("training", "evaluation"))

@@ -103,14 +103,14 @@ def matmul() -> Loop:
 def compare(shape: Shape, rounds: int, seconds: float) -> Row:
     """Time all variants of a shape in turn: a row of the table."""
     variants = {
-        "textbook": Variant(textbook, (shape, 0), PLAIN),
-        "2 workers": Variant(textbook, (shape, 2), PLAIN),
-        "nbhelpers": Variant(training, (shape, THREADS)),
-        "bound": Variant(training, (shape, THREADS, True)),
-        "matmul": Variant(matmul),
+        "textbook": Variant(textbook, (shape, 0), shape.epoch, PLAIN),
+        "2 workers": Variant(textbook, (shape, 2), shape.epoch, PLAIN),
+        "nbhelpers": Variant(training, (shape, THREADS), shape.epoch),
+        "bound": Variant(training, (shape, THREADS, True), shape.epoch),
+        "matmul": Variant(matmul, (), shape.epoch),
     }
     print(f"{shape.name} ...", file=sys.stderr, flush=True)
-    found = bench.in_turn(variants, shape.epoch, rounds, seconds)
+    found = bench.in_turn(variants, rounds, seconds)
     step = {name: one["seconds_per_step"] for name, one in found.items()}
     layers = estimate.layer_rows(shape.model, (3, shape.size, shape.size), shape.classes)
     flop = 6 * sum(layer["macs"] for layer in layers) * shape.recipe.batch_size

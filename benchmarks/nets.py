@@ -34,7 +34,7 @@ class Shape:
     def data(self) -> nb.Data:
         return nb.Data(name="shapes", augment=self.augment, **self.scaling)
 
-    def random(self, side: int | None = None, count: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    def random(self, side: int | None = None, count: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Pixels and labels, as many as make whole batches, so that all steps are equal."""
         random, side = np.random.RandomState(0), side or self.size
         count = count or self.epoch * self.recipe.batch_size
@@ -77,23 +77,23 @@ def shapes() -> list[Shape]:
     return [*found, resnet("resnet34"), resnet("resnet50")]
 
 
-def images(shape: Shape, layout=None):
-    """The random images of a shape as a run has them: normalised, in the memory format of its net."""
+def images(shape: Shape, layout=None, most: int = 0):
+    """The random images of a shape, at most so many, as a run has them: normalised, in the memory format of its net."""
     from dataclasses import replace
 
     import torch
 
     from nbhelpers import tensors
 
-    pixels, labels = shape.random(count=min(shape.images, 8192) if shape.augment else None)
+    pixels, labels = shape.random(count=most and min(most, shape.epoch * shape.recipe.batch_size))
     data = shape.data()
     made = tensors._images(pixels, labels, np.arange(len(labels)), shape.classes, data)
     made = made.to(torch.device("cpu"), layout or torch.contiguous_format)
     return replace(made, augment=data.augment, mean=data.mean, std=data.std)
 
 
-def training(shape: Shape, threads: int, fixed: bool = False) -> Loop:
-    """`train_epoch` on the images of a shape; or bare steps on their first batch, if `fixed`."""
+def training(shape: Shape, threads: int, fixed: bool = False, most: int = 0) -> Loop:
+    """`train_epoch` on the images of a shape, at most so many; or bare steps on their first batch, if `fixed`."""
     import torch
     from torch.nn import functional as F
 
@@ -103,7 +103,7 @@ def training(shape: Shape, threads: int, fixed: bool = False) -> Loop:
     model, recipe = shape.build(), shape.recipe
     layout = train.layout(model)
     model.to(memory_format=layout).train()
-    whole = images(shape, layout)
+    whole = images(shape, layout, most)
     optimizer = steps.make_optimizer(model, recipe)
     scaler = torch.amp.GradScaler("cpu", enabled=False)
     x, y = whole.batch(torch.arange(recipe.batch_size))
@@ -115,7 +115,8 @@ def training(shape: Shape, threads: int, fixed: bool = False) -> Loop:
             optimizer.step()
 
     def loop(epochs: int, count: int) -> None:
-        n = min(count * recipe.batch_size, len(whole))
+        n = count * recipe.batch_size
+        assert n <= len(whole)
         part = tensors.Images(whole.images[:n], whole.labels[:n], whole.classes, whole.augment, whole.mean, whole.std)
         for epoch in range(epochs):
             train.train_epoch(model, part, optimizer, scaler, recipe, 0, epoch)

@@ -145,11 +145,15 @@ def measure(name: str, rounds: int, seconds: float) -> Row | None:
     rows = [timed(run, epochs) for _ in range(rounds)]
     totals = [sum(row.values()) for row in rows]
     shares = {part: sorted(row[part] / total for row, total in zip(rows, totals, strict=True)) for part in PARTS}
+    folder = places.results() / study / set_name
+    store = records.Store(folder)
+    done = [one for key in {run["key"] for run in records.read_plan(folder)} if (one := store.load(key))]
     return {
         "name": name,
         "study": study,
         "set": set_name,
         "labels": labels,
+        "recorded": {"runs": len(done), "seconds": round(sum(one["provenance"]["seconds"] for one in done))},
         "epochs": whole,
         "epochs_measured": epochs,
         "run": bench.spread(totals),

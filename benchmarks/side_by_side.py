@@ -33,10 +33,14 @@ HERE = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Variant:
-    """`make(*args)` returns the Loop to be timed, in a process of its own with this `environment`."""
+    """`make(*args)` returns the Loop to be timed, in a process of its own with this `environment`.
+
+    epoch: the most steps that it takes in one epoch.
+    """
 
     make: Callable[..., Loop]
-    args: tuple = ()
+    args: tuple
+    epoch: int
     environment: dict[str, str] = field(default_factory=dict)
 
 
@@ -79,11 +83,10 @@ def _worker(environment: Mapping[str, str]):
         yield pool
 
 
-def in_turn(variants: Mapping[str, Variant], epoch: int, rounds: int, seconds: float) -> dict[str, Row]:
+def in_turn(variants: Mapping[str, Variant], rounds: int, seconds: float) -> dict[str, Row]:
     """Time all variants in turn: name -> seconds per step (median, quartiles), steps of a round, peak memory, start.
 
-    epoch: steps in an epoch. seconds: about how long one variant takes in one round. "first" is what making the variant
-    and its first step took.
+    seconds: about how long one variant takes in one round. "first" is what making the variant and its first step took.
     """
     plans, first = {}, {}
     times, memory = {name: [] for name in variants}, dict.fromkeys(variants, 0)
@@ -94,7 +97,8 @@ def in_turn(variants: Mapping[str, Variant], epoch: int, rounds: int, seconds: f
             one = workers[name].submit(_measure, 1, 1).result()[0]
             first[name] = made + one
             again = workers[name].submit(_measure, 1, 1).result()[0]
-            trial = workers[name].submit(_measure, 1, min(epoch, 10)).result()[0] if 20 * again < seconds else again
+            few, epoch = min(10, variant.epoch), variant.epoch
+            trial = workers[name].submit(_measure, 1, few).result()[0] if 20 * again < seconds else again
             steps = seconds / trial
             plans[name] = (round(steps / epoch) or 1, min(epoch, round(steps) or 1))  # whole epochs, or a part of one
             workers[name].submit(_measure, *plans[name]).result()

@@ -80,9 +80,10 @@ def workers(shape: Shape, rounds: int) -> dict[str, list[float]]:
     return found
 
 
-def command(words: list[str], folder: Path) -> float:
-    """Wall seconds of a Python command."""
+def command(words: list[str], folder: Path, malloc: str) -> float:
+    """Wall seconds of a Python command; malloc: `default` as it is, `keep` with the settings of nbhelpers."""
     environment = os.environ | {"PYTHONPATH": str(bench.HERE.parent), "PYTHONWARNINGS": "ignore"}
+    environment["NBHELPERS_MALLOC"] = malloc
     began = time.perf_counter()
     done = subprocess.run([sys.executable, *words], env=environment, cwd=folder, capture_output=True, text=True)
     if done.returncode:
@@ -103,9 +104,9 @@ def from_start_to_end(rounds: int, work: Row) -> dict[str, list[float]]:
     for number in range(rounds):
         with tempfile.TemporaryDirectory() as made:
             words = [str(bench.HERE / "textbook_study2.py"), *plain, "--figure", str(Path(made) / "accuracy.png")]
-            found["textbook"].append(command(words, Path(made)))
+            found["textbook"].append(command(words, Path(made), "default"))
             words = ["-m", "nbhelpers", "run", "BatchNorm_vs_GroupNorm", "--set", "ran", "--results", made, *given]
-            found["nbhelpers"].append(command(words, bench.HERE.parent))
+            found["nbhelpers"].append(command(words, bench.HERE.parent, "keep"))
         seconds = ", ".join(f"{side} {values[-1]:.0f} s" for side, values in found.items())
         print(f"{TEXTBOOK}, pair {number + 1}: {seconds}", file=sys.stderr, flush=True)
     return found
@@ -143,7 +144,7 @@ def table(rows: list[Row]) -> str:
         "In the sweeps, b includes the start of its two workers, which import torch. From start to end, nbhelpers does "
         "this besides: it starts a kernel, measures three probes on each run with BatchNorm, writes a record of each "
         "run, and draws its figures and tables; the textbook draws one figure. Both load the same prepared images, and "
-        "the textbook has all cores in one process."
+        "the textbook has all cores in one process and malloc as it is."
     )
     return f"{bench.about(rows)}. {said} {more}\n\n{bench.table(head, lines, text=4)}"
 

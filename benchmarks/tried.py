@@ -27,6 +27,7 @@ CHANGES = {  # name: what is done instead
     "bf16": "autocast to bfloat16",
     "compiled": "`torch.compile`, not counting the compilation",
 }
+MOST = 4096  # images that a process holds: all processes of a row live at the same time
 NETS = ("study1, 4 blocks", "study2, batch norm, batch 2", "study2, batch norm, batch 128", "study4")
 
 
@@ -43,7 +44,7 @@ def step(shape: Shape, change: str) -> Loop:
     model, recipe = shape.build(), shape.recipe
     layout = torch.contiguous_format if change == "contiguous" else train.layout(model)
     model.to(memory_format=layout).train()
-    whole = images(shape, layout)
+    whole = images(shape, layout, MOST)
     optimizer = steps.make_optimizer(model, recipe)
     if change in ("plain optimizer", "foreach optimizer"):
         kind, how = type(optimizer), {"foreach": change == "foreach optimizer", "fused": False}
@@ -79,8 +80,9 @@ def compare(shape: Shape, rounds: int, seconds: float) -> Row:
     if not shutil.which("g++"):  # which torch.compile needs
         changes.remove("compiled")
     plain = {"NBHELPERS_MALLOC": "default"}
-    variants = {c: Variant(step, (shape, c), plain if c == "malloc as it is" else {}) for c in changes}
-    found = bench.in_turn(variants, shape.epoch, rounds, seconds)
+    steps = min(shape.epoch, MOST // shape.recipe.batch_size)
+    variants = {c: Variant(step, (shape, c), steps, plain if c == "malloc as it is" else {}) for c in changes}
+    found = bench.in_turn(variants, rounds, seconds)
     base = found[AS_IT_IS]["seconds_per_step"]
     ratios = {change: found[change]["seconds_per_step"] / base for change in changes}
     return {"name": shape.name, "steps": found, "ratios": ratios, "machine": bench.machine(1)}
