@@ -112,7 +112,8 @@ def figure(rows: list[Row]) -> Any:
     right.barh([row["name"] for row in others], [row["images_per_second"] for row in others])
     right.invert_yaxis()
     right.grid(False, axis="y")
-    right.set_xscale("log")
+    if others:
+        right.set_xscale("log")
     right.set_xlabel("images per second, training")
     title_of(drawn, "Images per second at one thread: study 2 by batch size, and one net of each other study")
     return drawn

@@ -21,7 +21,7 @@ from side_by_side import Row
 ROOT = bench.HERE.parent
 STUDY = "BatchNorm_vs_GroupNorm"
 COMMANDS = {  # what is measured: words of the command line, the exit code
-    "--help": (["--help"], 0),
+    "help": (["--help"], 0),
     "list": (["list"], 0),
     "error: name": (["run", STUDY, "--param", "epohcs=3"], 2),
     "error: type": (["run", STUDY, "--param", "epochs=many"], 2),
@@ -46,7 +46,7 @@ SWEEPS = {
     "sweep: start of 2 workers": "until both have carried out the smallest run",
     "sweep: a run": "of the smallest net, one step, in this process, with its record",
 }
-TARGETS = dict.fromkeys(("--help", "list", "error: name", "error: type", "error: range"), 0.7)
+TARGETS = dict.fromkeys(("help", "list", "error: name", "error: type", "error: range"), 0.7)
 TARGETS |= {"notebook: all but torch": 5.0}
 CELLS = ["import torch", "import nbhelpers as nb\nfrom nbhelpers import launch, probes\nnb.Study, nb.plots.curves"]
 NOTEBOOK = """

@@ -142,7 +142,7 @@ def of_fixed(rows: list[Row]) -> str:
     whole = known["notebook: all but torch"]
     earlier = f", {seconds(whole['before']['seconds'])} before" if "before" in whole else ""
     return (
-        f"## Before anything is trained\n\n`nbhelpers --help` takes {seconds(known['--help']['now']['seconds'])}, the "
+        f"## Before anything is trained\n\n`nbhelpers --help` takes {seconds(known['help']['now']['seconds'])}, the "
         f"list and the errors of a parameter {span(quick)} s, since torch is not imported for them. A notebook costs "
         f"{seconds(whole['now']['seconds'])} beside the import of torch{earlier}: papermill's import no longer takes "
         "along `rfc3987_syntax`, nor a figure `seaborn` and with it `scipy.stats`. An error between fields is found in "

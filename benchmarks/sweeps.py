@@ -29,15 +29,14 @@ import nbhelpers as nb
 from nbhelpers import data as datasets
 
 STEPS = {  # of one run: a few seconds at one thread
-    "study1, 4 blocks": 4,
-    "study2, batch norm, batch 2": 3000,
-    "study2, batch norm, batch 8": 2000,
-    "study2, batch norm, batch 32": 600,
-    "study2, batch norm, batch 128": 160,
-    "study3": 8,
-    "study4": 700,
+    "study1, 4 blocks": 3,
+    "study2, batch norm, batch 2": 2000,
+    "study2, batch norm, batch 32": 400,
+    "study3": 6,
+    "study4": 500,
 }
 RUNS = 4
+SIZES = [2, 4, 8, 16, 32, 64, 128]
 TEXTBOOK = "study 2 from start to end"
 SIDES = {"workers": ("1 process x 2 threads", "2 processes x 1 thread"), TEXTBOOK: ("textbook", "nbhelpers")}
 
@@ -162,7 +161,6 @@ def figure(rows: list[Row]) -> Any:
 
 def main() -> None:
     parser = bench.parser(__doc__, rounds=3, epochs=10, images=200, tested=1000)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[2, 4, 8, 16, 32, 64, 128], help="of the last row")
     parser.add_argument("--add", action="store_true", help="to the rounds that are there")
     options = parser.parse_args()
     known = {shape.name: shape for shape in shapes() if shape.name in STEPS}
@@ -177,12 +175,10 @@ def main() -> None:
             work, found = {"text": text, "steps": STEPS[name], "runs": RUNS}, workers(shape, options.rounds)
         else:
             dataset = "cifar10" if datasets.available("cifar10") else "shapes"
-            text = (
-                f"{dataset}, both norms, batch sizes {', '.join(map(str, options.sizes))}, {options.epochs} epochs of "
-            )
+            text = f"{dataset}, both norms, batch sizes {', '.join(map(str, SIZES))}, {options.epochs} epochs of "
             text += f"{10 * options.images:,} images, {10 * options.tested:,} test images"
             work = {"text": text, "dataset": dataset, "images_per_class": options.images, "epochs": options.epochs}
-            work |= {"tested_per_class": options.tested, "batch_sizes": options.sizes}
+            work |= {"tested_per_class": options.tested, "batch_sizes": SIZES}
             found = from_start_to_end(options.rounds, work)
         bench.keep(options.out, "sweeps", order, row(name, found, work, earlier.get(name)), table, figure)
 
