@@ -14,23 +14,21 @@ round, and to activations.md, as medians with quartiles.
 import argparse
 import json
 import multiprocessing
-import os
-import platform
 import statistics
 import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import side_by_side as bench
 import torch
 from torch.nn import functional as F
 
 import nbhelpers as nb
 from nbhelpers import perform, train, zoo
-from nbhelpers.device import describe, set_arithmetic
+from nbhelpers.device import set_arithmetic
 from nbhelpers.models import layers
 from nbhelpers.models.families import KIN, family
 
@@ -123,14 +121,7 @@ def summary(seconds: dict[str, dict[str, list[float]]], rounds: int) -> dict[str
         for quantity, found in seconds.items()
     }
     return {
-        "machine": {
-            "processor": describe(torch.device("cpu")),
-            "cores": os.cpu_count(),
-            "threads": torch.get_num_threads(),
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        },
+        "machine": bench.machine(torch.get_num_threads()),
         "rounds": rounds,
         "batch": BATCH,
         "tensor": [BATCH, CHANNELS, SIDE, SIDE],

@@ -93,7 +93,9 @@ def _environment(checkout: Path) -> dict[str, str]:
 def run(words: list[str], checkout: Path, code: int = 0) -> tuple[float, str]:
     """Wall seconds and standard output of a new Python process; RuntimeError for another exit code."""
     started = time.perf_counter()
-    done = subprocess.run([sys.executable, *words], env=_environment(checkout), capture_output=True, text=True)
+    # In the checkout: python -m and -c look into the working folder first.
+    options = {"env": _environment(checkout), "cwd": checkout, "capture_output": True, "text": True}
+    done = subprocess.run([sys.executable, *words], **options)
     seconds = time.perf_counter() - started
     if done.returncode != code:
         raise RuntimeError(f"{words}: exit code {done.returncode}: {done.stderr[-500:]}")

@@ -124,18 +124,21 @@ def test_the_parts_of_a_run_sum_to_its_time(script, make_run, threads):
     assert all(found[part] > 0 for part in parts)
 
 
-def test_what_recurs_is_counted_for_every_epoch(script):
-    """A clock with a time of its own: 1 second outside of the training, 2 in it."""
-    clock = script("shares").Clock()
-
-    def inner():
-        clock.open[-1][1] += 0  # nothing inside
-        return None
-
-    outer = clock.around("fit", lambda: clock.around("loop", inner)())
-    outer()
-    clock.around("preparing", inner)()
-    assert set(clock.seconds) == {("loop", True), ("fit", False), ("preparing", False)}
+def test_a_part_is_counted_without_what_is_inside_it_and_where_it_recurs(script, monkeypatch):
+    shares = script("shares")
+    ticks = iter(range(100))
+    monkeypatch.setattr(shares.time, "perf_counter", lambda: next(ticks))
+    clock = shares.Clock()
+    backward = clock.around("backward", lambda: None, inside="loop")
+    clock.around("fit", clock.around("loop", backward))()
+    clock.around("preparing", lambda: None)()
+    backward()  # inside of nothing: not counted, and no tick is taken
+    assert dict(clock.seconds) == {
+        ("backward", True): 1,
+        ("loop", True): 2,
+        ("fit", False): 2,
+        ("preparing", False): 1,
+    }
 
 
 def test_the_textbook_of_study_2_has_its_net(script):
