@@ -8,7 +8,7 @@ torch many times as fast (`device.set_arithmetic` says which). A round times all
 never two at once, and a ratio is that of an activation's time to ReLU's of the same round, so that a slow minute of
 the machine hits both. Times are CPU times: other processes add little to them. All are as `nbhelpers` runs them, in
 torch's eager mode: an activation of several operations pays for each. Results go to activations.json, with every
-round, and to activations.md, as medians with quartiles.
+round, and to activations.md, as medians with quartiles, and activations.png.
 """
 
 import argparse
@@ -144,6 +144,13 @@ def table(found: dict[str, Any]) -> str:
     return "\n".join([about, "", *("| " + " | ".join(cells) + " |" for cells in lines)]) + "\n"
 
 
+def figure(found: dict[str, Any]) -> Any:
+    """The steps' medians as bars."""
+    titles = list(zoo.ZOO)
+    series = {f"{name} step": [statistics.median(found["ratios"][name][title]) for title in titles] for name in KIN}
+    return bench.bars(titles, series, "time over ReLU's", "A training step with each activation, over that with ReLU")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=15)
@@ -156,7 +163,7 @@ def main() -> None:
     found = summary(measure(args.rounds, args.repeats), args.rounds)
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "activations.json").write_text(json.dumps(found, indent=1) + "\n")
-    (args.out / "activations.md").write_text(table(found))
+    bench.render(args.out, "activations", [found], lambda rows: table(*rows), lambda rows: figure(*rows))
     print(table(found))
 
 

@@ -1,6 +1,7 @@
 """``docs/where_the_time_goes.md`` from the recorded benchmarks: ``python benchmarks/page.py``.
 
-Every number on the page comes from a JSON file in this folder; a test compares the page with what `page` returns.
+Their tables and figures are made anew too. Every number on the page comes from a JSON file in this folder; a test
+compares the page with what `page` returns.
 """
 
 from pathlib import Path
@@ -168,6 +169,8 @@ def page(folder: Path = bench.HERE) -> str:
 
 
 def main() -> None:
+    for module in (shares, loop, sweeps, batch_sizes, tried, fixed):
+        bench.render(bench.HERE, module.__name__, bench.load(module.__name__), module.table, module.figure)
     PAGE.parent.mkdir(exist_ok=True)
     PAGE.write_text(page(), encoding="utf-8")
 

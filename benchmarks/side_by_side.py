@@ -178,16 +178,21 @@ def chosen(options: argparse.Namespace, made: argparse.ArgumentParser, known: Se
 
 
 def keep(out: Path, name: str, known: Sequence[str], row: Row, text: Callable[..., str], draw: Callable) -> None:
-    """Put `row` in ``NAME.json``, by its "name"; write the table ``NAME.md`` and the figure ``NAME.png``."""
+    """Put `row` in ``NAME.json``, by its "name", and render the rows, which are in the order `known`."""
     rows = {old["name"]: old for old in load(name, out)} | {row["name"]: row}
     ordered = [rows[one] for one in known if one in rows]
     out.mkdir(parents=True, exist_ok=True)
     (out / f"{name}.json").write_text(json.dumps(ordered, indent=1) + "\n", encoding="utf-8")
-    (out / f"{name}.md").write_text(text(ordered), encoding="utf-8")
-    figure = draw(ordered)
-    figure.text(0.995, 0.002, about(ordered), fontsize=6, ha="right", va="bottom", color="0.4")
-    (out / f"{name}.png").write_bytes(outputs.png(figure))
+    render(out, name, ordered, text, draw)
     print(text([row]), flush=True)
+
+
+def render(out: Path, name: str, rows: list[Row], text: Callable[..., str], draw: Callable) -> None:
+    """Write the table ``NAME.md`` and the figure ``NAME.png`` of the rows."""
+    (out / f"{name}.md").write_text(text(rows), encoding="utf-8")
+    figure = draw(rows)
+    figure.supxlabel(about(rows), fontsize=7, color="0.4", x=0.99, ha="right")
+    (out / f"{name}.png").write_bytes(outputs.png(figure))
 
 
 def load(name: str, folder: Path = HERE) -> list[Row]:
