@@ -23,7 +23,7 @@ INTRODUCTION = """# Where the time goes
 What a run of each study spends its time on, what a training step, a sweep and a notebook cost, and what was tried to
 shorten them, with what did not pay. `make bench` measures all of it anew; this page is then made from the files in
 [benchmarks](../benchmarks/README.md) by `python benchmarks/page.py`, and no number on it is typed by hand. They are
-of one small machine without a GPU: elsewhere they are others, and machines of one kind differ by a factor of 2 to 3.
+of one small machine without a GPU, which each table names: elsewhere they are others.
 """
 REASONS = {  # change: what is to be known about it besides its time
     "malloc as it is": "Big tensors then come with a page fault for every 4 KiB (`nbhelpers/allocator.py`).",
@@ -33,8 +33,8 @@ REASONS = {  # change: what is to be known about it besides its time
     "DataLoader": "The images lie in memory as one tensor, so a batch is one gather by index.",
     "loss read each step": "On a CPU there is nothing to wait for; on a GPU each reading waits for the step.",
     "gradients zeroed": "",
-    "denormals flushed": "No net of the studies makes denormal numbers in earnest.",
-    "2 threads": "Of one step. A sweep has as many runs as cores at a time instead: see the sweeps above.",
+    "denormals flushed": "",
+    "2 threads": "Of one step. A sweep has as many runs at a time as there are cores instead: see above.",
     "bf16": "It is a precision, so it would change the results; the parameter is there for a GPU.",
     "compiled": "The compilation is paid anew by each worker process and each shape of batch.",
 }
