@@ -81,7 +81,7 @@ def table(rows: list[Row]) -> str:
             str(row["batch_size"]),
             bench.cell(row["training"], 1000, "seconds_per_step"),
             f"{row['images_per_second']:,.0f}",
-            f"{row['seconds_per_epoch']:.3g}",
+            bench.number(row["seconds_per_epoch"]),
             f"{row['images']:,}",
             f"{row['tested_per_second']:,.0f}",
         ]

@@ -153,8 +153,13 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], text: int = 1) -> 
 
 def cell(found: Row, unit: float = 1, name: str = "seconds", digits: int = 3) -> str:
     """Median (quartiles), in the unit that `name` times `unit` is in."""
-    low, high = found["quartiles"]
-    return f"{found[name] * unit:.{digits}g} ({low * unit:.{digits}g}–{high * unit:.{digits}g})"
+    middle, low, high = (number(value * unit, digits) for value in (found[name], *found["quartiles"]))
+    return f"{middle} ({low}–{high})"
+
+
+def number(value: float, digits: int = 3) -> str:
+    """So many digits, and all of those before the point."""
+    return f"{value:.{digits}g}" if abs(value) < 10**digits - 0.5 else f"{value:,.0f}"
 
 
 def parser(doc: str, **defaults: Any) -> argparse.ArgumentParser:

@@ -158,3 +158,8 @@ def test_both_sides_of_study_2_do_the_same_work(script, monkeypatch):
     assert "--dataset shapes --images 3 --tested 5 --epochs 2 --sizes 2 4" in plain
     for change in ("dataset=shapes", "images_per_class=3", "test_images_per_class=5", "epochs=2", "batch_sizes=[2, 4]"):
         assert f"--param {change}" in ours
+
+
+def test_a_number_keeps_its_digits_before_the_point(script):
+    number = script("side_by_side").number
+    assert [number(v) for v in (0.01234, 1.234, 999.4, 999.6, 1234.5)] == ["0.0123", "1.23", "999", "1,000", "1,234"]
