@@ -65,7 +65,7 @@ def of_runs(rows: list[Row], fixed_cost: float) -> str:
         f"## In a run\n\nForward and backward are {span(step, 0)}% of a run's time, loading its batches "
         f"{part['loading']}%, the optimizer {part['optimizer']}%, evaluation {part['evaluation']}%, the probes "
         f"{part['probes']}%.\n\n![](../benchmarks/shares.png)\n\n{shares.table(rows)}\n"
-        f"Beside its runs a set pays once for its notebook, {seconds(fixed_cost)} at the end of this page. As a "
+        f"Beside its runs a set pays once for its notebook, {seconds(fixed_cost)} (at the end of this page). As a "
         "share of the set's wall time with two workers, if their CPU time were all of it:\n\n"
         f"{bench.table(head, lines, text=2)}"
     )
@@ -86,7 +86,7 @@ def of_steps(rows: list[Row]) -> str:
 def of_sweeps(rows: list[Row]) -> str:
     pairs = [row["alone"]["ratio"]["times"] for row in rows if "alone" in row]
     whole = [row["ratio"]["times"] for row in rows if row["name"] == sweeps.TEXTBOOK]
-    said = f"From start to end, study 2 takes the textbook {whole[0]:.2f} times as long. " if whole else ""
+    said = f"From start to end, study 2 takes the textbook {whole[0]:.2f} times as long." if whole else ""
     return (
         f"## In a sweep\n\nTwo processes with one thread each do the same runs {span(pairs)} times as fast as one "
         f"process with two threads, the start of the workers apart, which a sweep pays once. {said}\n\n"
@@ -138,8 +138,7 @@ def of_changes(rows: list[Row]) -> str:
 
 def of_fixed(rows: list[Row]) -> str:
     known: dict[str, Any] = {row["name"]: row for row in rows}
-    lists = [known[name]["now"]["seconds"] for name in fixed.COMMANDS if name == "list" or name.startswith("error: ")]
-    quick = [value for value in lists if value < 2]
+    quick = [known[name]["now"]["seconds"] for name in fixed.TARGETS if name == "list" or name.startswith("error: ")]
     whole = known["notebook: all but torch"]
     earlier = f", {seconds(whole['before']['seconds'])} before" if "before" in whole else ""
     return (
