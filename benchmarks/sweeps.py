@@ -159,7 +159,9 @@ def table(rows: list[Row]) -> str:
 def figure(rows: list[Row]) -> Any:
     names = [f"{one['name']}\n{one['sides'][1]} over {one['sides'][0]}" for one in rows]
     series = {"whole": [one["ratio"]["times"] for one in rows]}
-    series["without the start of the workers"] = [one.get("alone", one)["ratio"]["times"] for one in rows]
+    series["without the start of the workers"] = [
+        one["alone"]["ratio"]["times"] if "alone" in one else None for one in rows
+    ]
     drawn = bench.bars(names, series, "speed-up (times)", "Whole sweeps, side by side")
     drawn.axes[0].axvline(1, color="black", linewidth=1)
     return drawn
