@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -102,10 +103,22 @@ class Verdict:
         return f"{lead} {self.where}".strip() + f": {said}"
 
     def to_dict(self) -> dict:
-        """Plain values for JSON, with the sentence; nothing is nan or infinite."""
-        return asdict(self) | {"sentence": self.sentence}
+        """Plain values for JSON, with the sentence; nothing is nan or infinite.
+
+        Numbers have 10 digits: the last ones of the sixteen are another processor's.
+        """
+        return rounded(asdict(self)) | {"sentence": self.sentence}
 
     @classmethod
     def from_dict(cls, written: dict) -> Verdict:
         """The verdict that `to_dict` wrote."""
         return cls(**{field.name: written[field.name] for field in fields(cls)})
+
+
+def rounded(value: Any) -> Any:
+    """`value` with its numbers, also those within dicts and lists, to 10 significant digits."""
+    if isinstance(value, float):
+        return float(f"{value:.10g}")
+    if isinstance(value, dict):
+        return {name: rounded(item) for name, item in value.items()}
+    return [rounded(item) for item in value] if isinstance(value, list) else value
