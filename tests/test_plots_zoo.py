@@ -60,7 +60,7 @@ def test_differences_have_their_intervals_and_published_ones_are_hollow():
     ours, theirs = differences(), differences(shift=0.5)
     figure = plots.differences(ours, "family", "activation", theirs=theirs, title="t", xlabel="points")
     assert [axis.get_title("left") for axis in figure.axes] == ["x", "y"]
-    assert figure.axes[0].get_xlabel() == "points"
+    assert figure.axes[0].get_xlabel() == "points\nlogarithmic beyond ±2"
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["GELU", "ELU"]
     for axis, family in zip(figure.axes, ("x", "y"), strict=True):
         expected = pd.concat([ours, theirs])
