@@ -18,7 +18,6 @@ from nbhelpers.verdict import Verdict
 __all__ = ["Mixed", "Region", "Verdict", "by_seeds", "cell", "chance", "claim"]
 __all__ += ["each", "paired", "slope", "spread", "values"]  # where the numbers of a claim come from
 
-LEAST_SEEDS = 3  # for a verdict
 MOST_SUBSETS = 1000  # of one size in `by_seeds`: all of them up to 12 seeds
 
 
@@ -104,7 +103,7 @@ def by_seeds(parts, above=None, below=None, inside=None, looks: int = 1, alpha: 
 
 
 def _verdict(judged: list[Judged], planned: int = 0) -> str:
-    if min(part.n for part in judged) < max(LEAST_SEEDS, planned):
+    if min(part.n for part in judged) < max(stats.LEAST_SEEDS, planned):
         return "interim"
     if min(part.hold for part in judged) > 0:
         return "holds"
@@ -116,7 +115,7 @@ def _deciding(
 ) -> tuple[Judged, stats.Interval, str]:
     """The part that decides, or comes nearest to it, with the interval to show for it and the rule it goes by."""
     if verdict == "interim":  # the part that lacks most seeds
-        part, _ = min(zip(judged, wanted, strict=True), key=lambda pair: pair[0].n - max(LEAST_SEEDS, pair[1]))
+        part, _ = min(zip(judged, wanted, strict=True), key=lambda pair: pair[0].n - max(stats.LEAST_SEEDS, pair[1]))
         return part, part.interval, part.rule
     least, most = min(judged, key=lambda part: part.hold), max(judged, key=lambda part: part.fail)
     if verdict == "undecided" and least.void:

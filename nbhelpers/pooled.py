@@ -21,7 +21,6 @@ from nbhelpers import contrasts, stats
 from nbhelpers.margins import Region
 from nbhelpers.verdict import Verdict
 
-LEAST_SEEDS = 3  # for a verdict
 MOST_SUBSETS = 1000  # of one size in `by_seeds`
 REDUCE = {"largest": np.argmax, "least": np.argmin}
 
@@ -63,7 +62,7 @@ class Runs:
                 of_group = values[g][[0, *(together + 1)]]
                 pooled = stats.many_to_one(of_group, alpha=level * len(together))  # which divides by their number
                 halves[g, together] = [interval.half_width for interval in pooled]
-            for arm in np.flatnonzero(self.apart[g]):
+            for arm in np.flatnonzero(self.apart[g]) if values.shape[2] >= stats.LEAST_SEEDS else ():
                 halves[g, arm] = stats.interval(values[g, arm + 1] - values[g, 0], level).half_width
         return means, halves
 
@@ -201,7 +200,7 @@ def claim(text: str, extreme: Extreme, region: Region, planned: int = 0, alpha: 
     """The verdict on a claim about our runs: see `claims.claim`."""
     source = extreme.source
     estimate, low, high, name = extreme.interval(alpha)
-    interim = source.n < max(LEAST_SEEDS, planned or 0)
+    interim = source.n < max(stats.LEAST_SEEDS, planned or 0)
     void = "" if interim else extreme.void()
     verdict = "interim" if interim else "undecided" if void else judge(extreme, region, alpha)
     margin = {"holds": region.slack, "fails": region.distance}.get(verdict)
@@ -239,7 +238,7 @@ def by_seeds(extreme: Extreme, region: Region, alpha: float = 0.05) -> pd.DataFr
         found = []
         for subset in subsets:
             said = judge(extreme, region, alpha, seeds=subset)
-            if k < LEAST_SEEDS:  # the mean alone is judged
+            if k < stats.LEAST_SEEDS:  # the mean alone is judged
                 mean = extreme.of(extreme.source.grid(alpha, subset)[0])[0]
                 said = "holds" if region.contains(mean, mean) else "fails"
             found.append("undecided" if extreme.void(subset) else said)

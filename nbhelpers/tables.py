@@ -79,7 +79,7 @@ def results(
         if isinstance(ours, contrasts.Mixed):
             row |= {"mean": str(ours), "95% interval": ""}
         else:
-            row |= {"mean": f"{ours.mean:.2f}", "95% interval": _ends(ours)}
+            row |= {"mean": f"{ours.mean:.2f}", "95% interval": _ends(ours, arm[value])}
         if published is not None:
             names = dict(zip(rows, labels, strict=True))
             row |= _published(names, arm if compare else arm[:0], value, published, repeats)
@@ -89,7 +89,10 @@ def results(
     return pd.DataFrame(made).rename(columns={"mean": f"{value.replace('_', ' ')}, mean", "seconds": "seconds, median"})
 
 
-def _ends(interval: stats.Interval) -> str:
+def _ends(interval: stats.Interval, values: pd.Series) -> str:
+    """The ends of the interval; of two seeds, whose interval says nothing, the two values."""
+    if interval.n == 2:
+        return "of 2 seeds: " + ", ".join(f"{value:.2f}" for value in values)
     return "" if interval.n < 2 else f"{interval.low:.2f} to {interval.high:.2f}"
 
 
@@ -164,7 +167,7 @@ def means(contrast: Mapping[str, pd.DataFrame], by: str) -> pd.DataFrame:
         for value, part in frame.groupby(by, sort=False):
             ours = stats.interval(part["value"])
             row = {"difference": name, by: value, "points": f"{ours.mean:+.2f}"}
-            rows.append(row | {"95% interval": _ends(ours), "n": ours.n})
+            rows.append(row | {"95% interval": _ends(ours, part["value"]), "n": ours.n})
     return pd.DataFrame(rows)
 
 
@@ -182,9 +185,8 @@ def side_by_side(frames: Mapping[str, pd.DataFrame], rows: Sequence[str], value:
 def _cell(ours: stats.Interval | contrasts.Mixed) -> str:
     if isinstance(ours, contrasts.Mixed):
         return str(ours)
-    return (
-        f"{ours.mean:.2f} [{ours.low:.2f}, {ours.high:.2f}], n = {ours.n}" if ours.n > 1 else f"{ours.mean:.2f}, n = 1"
-    )
+    ends = f" [{ours.low:.2f}, {ours.high:.2f}]" if ours.n >= stats.LEAST_SEEDS else ""
+    return f"{ours.mean:.2f}{ends}, n = {ours.n}"
 
 
 def published(frame: pd.DataFrame, row: str, column: str) -> pd.DataFrame:

@@ -370,6 +370,41 @@ def test_the_key_of_a_strip_names_what_is_published_only_where_something_is():
     assert not any(line.get_markerfacecolor() == "none" for line in strip().axes[0].lines)
 
 
+# ------------------------------------------------------------------------ two seeds
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda n: plots.curves(runs(seeds=n), "blocks", "test_accuracy", "activation"),
+        lambda n: plots.learning(runs(seeds=n), "activation", panel="blocks"),
+        lambda n: plots.by_layer(runs(seeds=n), "slope@1", "activation", "blocks"),
+        lambda n: plots.tradeoffs(runs(blocks=(1,), seeds=n), "activation", "test_accuracy", {"blocks": "blocks"}),
+        lambda n: plots.strip(runs(blocks=(1,), seeds=n), "activation", "test_accuracy", zero=True),
+    ],
+    ids=["curves", "learning", "by_layer", "tradeoffs", "strip"],
+)
+def test_two_seeds_have_no_interval_which_would_hide_all_else_and_the_figure_says_so(draw):
+    def reach(axis):
+        return max(map(np.ptp, (axis.get_xlim(), axis.get_ylim())))
+
+    def said(figure):
+        return figure.legends[0].get_title().get_text() + " ".join(legend(figure))
+
+    two, three = draw(2), draw(3)
+    assert "2 seeds: no interval" in said(two) or "from 3 seeds" in said(two)
+    assert "2 seeds" not in said(three) and "from 3 seeds" not in said(three)
+    assert reach(two.axes[0]) <= reach(three.axes[0]) and not any(
+        isinstance(band, matplotlib.collections.PolyCollection) for band in two.axes[0].collections
+    )
+
+
+def test_of_two_seeds_a_learning_curve_shows_each():
+    axis = plots.learning(runs(activations=("relu",), seeds=2), "activation", panel="blocks").axes[0]
+    assert [list(line.get_ydata()) for line in axis.lines] == [[3.0, 2.5], [2.0, 1.5], [4.0, 3.5]]
+    assert not axis.collections and axis.lines[0].get_label() == "relu"
+
+
 # ------------------------------------------------------------------------ heat
 
 

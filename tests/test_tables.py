@@ -318,6 +318,15 @@ def test_side_by_side_with_one_label_and_a_mixed_cell():
     assert table.values.tolist() == [["relu", "1 of 3 at chance [1%, 91%]"]]
 
 
+def test_two_seeds_are_shown_as_they_are():
+    row = only(tables.results(frame(relu=[20, 22]), ARM))
+    assert (row["n"], row["test accuracy, mean"], row["95% interval"]) == (2, "21.00", "of 2 seeds: 20.00, 22.00")
+    gap = pd.DataFrame({"blocks": [1, 1], "seed": [0, 1], "value": [1.0, -2.0]})
+    (row,) = tables.means({"gap": gap}, "blocks").to_dict("records")
+    assert (row["points"], row["95% interval"]) == ("-0.50", "of 2 seeds: 1.00, -2.00")
+    assert tables.side_by_side({"ran": frame(relu=[20, 22])}, ["activation"])["ran"].tolist() == ["21.00, n = 2"]
+
+
 def test_side_by_side_of_nothing_is_empty():
     assert tables.side_by_side({"ran": tables.runs([], {}), "full": tables.runs([], {})}, ARM).empty
 
