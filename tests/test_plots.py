@@ -399,6 +399,22 @@ def test_two_seeds_have_no_interval_which_would_hide_all_else_and_the_figure_say
     )
 
 
+def test_where_some_points_alone_have_two_seeds_the_figure_says_so():
+    df = runs(activations=("relu",))
+    df = df[(df["blocks"] == 1) | (df["seed"] < 2)]
+    figure = plots.curves(df, "blocks", "test_accuracy", "activation")
+    assert figure.legends[0].get_title().get_text() == "no interval where\nthere are 2 seeds"
+    (container,) = [c for c in figure.axes[0].containers if isinstance(c, ErrorbarContainer)]
+    (bar,) = [segment for segment in container.lines[2][0].get_segments() if len(segment)]
+    assert np.allclose(bar[:, 1], [32 - T2 * 2 / math.sqrt(3), 32 + T2 * 2 / math.sqrt(3)])
+
+
+def test_a_change_of_accuracy_may_be_below_zero():
+    df = runs().assign(test_accuracy=[-3.0, -2.0, -1.0, 1.0, 2.0, 3.0] * 2)
+    low, _ = plots.curves(df, "blocks", "test_accuracy", "activation", ylabel="change of accuracy").axes[0].get_ylim()
+    assert low < -3
+
+
 def test_of_two_seeds_a_learning_curve_shows_each():
     axis = plots.learning(runs(activations=("relu",), seeds=2), "activation", panel="blocks").axes[0]
     assert [list(line.get_ydata()) for line in axis.lines] == [[3.0, 2.5], [2.0, 1.5], [4.0, 3.5]]

@@ -63,7 +63,7 @@ def curves(
         axis.axhline(chance, color="0.4", linestyle=":", linewidth=1.2, label="chance")
     if "accuracy" in (ylabel or y):  # a wide interval of few seeds would else show impossible values
         low, high = axis.get_ylim()
-        axis.set_ylim(max(0, low), min(100, high))
+        axis.set_ylim(low if df[y].min() < 0 else max(0, low), min(100, high))  # a change may be below 0
     if zero:
         axis.axhline(0, color="0.3", linewidth=1)
     axis.set(xlabel=xlabel or x.replace("_", " "), ylabel=ylabel or UNITS.get(y, y))

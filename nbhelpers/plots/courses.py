@@ -37,7 +37,7 @@ def learning(
                 continue
             series = pd.DataFrame([pd.Series([float(row[y]) for row in history]) for history in own["history"]])
             label = f"{arm}, diverged" if (own["status"] == "diverged").all() else str(arm)
-            counts |= {_line(axis, np.arange(1, series.shape[1] + 1), series, colour(arm, i), label, logarithmic)}
+            counts |= _line(axis, np.arange(1, series.shape[1] + 1), series, colour(arm, i), label, logarithmic)
             if theirs is not None and not (curve := theirs[theirs[hue] == arm]).empty:
                 curve = curve.groupby("epoch")["value"].mean()
                 style = {"color": colour(arm, i), "linestyle": "--", "linewidth": 1.2}
@@ -64,7 +64,7 @@ def by_epoch(
             series = own.pivot(index="seed", columns="epoch", values="value")
             if not series.empty:
                 at = series.columns.to_numpy()
-                counts |= {_line(axis, at, series, colour(arm, i), str(arm), logarithmic)}
+                counts |= _line(axis, at, series, colour(arm, i), str(arm), logarithmic)
         axis.set_title(str(value), fontsize=10)
     _finish(figure, panels, counts, ylabel, title, logarithmic)
     return figure
@@ -85,10 +85,11 @@ def _panels(values: Sequence[Any]) -> tuple[Figure, list[tuple[Any, Any]]]:
 
 def _line(
     axis, at: np.ndarray, series: pd.DataFrame, shade: str, label: str, logarithmic: bool, size: float = 0
-) -> int:
-    """The mean of the rows of `series` with its 95% interval; geometric on a logarithmic axis. How many rows there are.
+) -> set[int]:
+    """The mean of the rows of `series` with its 95% interval; geometric on a logarithmic axis.
 
-    Of two rows the rows themselves, as thin lines. size: of the markers, where every value has one.
+    Of two rows the rows themselves, as thin lines. Returns how many rows there are. size: of the markers, where every
+    value has one.
     """
     table = series.where(np.isfinite(series))
     table = np.log(table.where(table > 0)) if logarithmic else table
@@ -106,7 +107,7 @@ def _line(
             axis.plot(
                 at, row, color=shade, linewidth=0.8, alpha=0.6, **({"marker": ".", "markersize": 3} if lonely else {})
             )
-    return int(n.max())
+    return set(map(int, n))
 
 
 def _finish(figure: Figure, panels: Sequence[tuple[Any, Any]], counts, ylabel: str, title: str, logarithmic) -> None:
@@ -159,7 +160,7 @@ def by_layer(
                 table = tables.probe(own, probe, moment).dropna(axis=1, how="all")
                 table = table[[name for name in table if not without or without not in name]]
                 table, at = table.clip(lower=1e-12) if logarithmic else table, np.arange(1, table.shape[1] + 1)
-                counts |= {_line(axis, at, table, colour(arm, i), str(arm), logarithmic, size=4)}
+                counts |= _line(axis, at, table, colour(arm, i), str(arm), logarithmic, size=4)
             if bound:
                 axis.axhline(bound[0], color="0.3", linestyle="--", linewidth=1.2, label=bound[1])
             if logarithmic:

@@ -2,7 +2,6 @@
 
 import math
 import textwrap
-from collections.abc import Iterable
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -92,9 +91,11 @@ def half_width(ours: stats.Interval) -> float:
     return ours.half_width if ours.n >= stats.LEAST_SEEDS else math.nan
 
 
-def note_of(counts: Iterable[int]) -> str | None:
+def note_of(counts: set[int]) -> str | None:
     """What a figure says, over its legend, of the numbers of seeds behind its means: where two have no interval."""
-    return "2 seeds: no interval" if 2 in counts else None
+    if 2 not in counts:
+        return None
+    return "2 seeds: no interval" if max(counts) == 2 else "no interval where\nthere are 2 seeds"
 
 
 def title_of(figure: Figure, text: str) -> None:
