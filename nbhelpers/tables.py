@@ -216,9 +216,23 @@ def agreement(df: pd.DataFrame, rows: Sequence[str], published: pd.DataFrame, va
     return f"{sum(compared)} of {len(compared)} published values lie in our 95% prediction intervals." + apart
 
 
-def layers(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """The rows of `models.summary.summarise` as text, with the sums of parameters and MACs."""
+def layers(rows: Sequence[Mapping[str, Any]], block: str = "") -> pd.DataFrame:
+    """The rows of `models.summary.summarise` as text, with the sums of parameters and MACs.
+
+    block: a regular expression; layers in a row whose names begin with the same match of it are one row.
+    """
     frame = pd.DataFrame(rows)
+    if block:
+        name = frame["layer"].str.extract(f"^({block})", expand=False).fillna(frame["layer"])
+        groups = frame.groupby(name, sort=False)
+        kinds = groups["type"].agg(
+            lambda types: ", ".join(f"{n} {t}" for t, n in types.value_counts(sort=False).items())
+        )
+        sums = groups[["parameters", "macs"]].sum()
+        frame = pd.concat(
+            [kinds.where(groups.size() > 1, groups["type"].last()), groups["output"].last(), sums], axis=1
+        )
+        frame = frame.rename_axis("layer").reset_index()
     total = {"layer": "sum", "type": "", "output": "", "parameters": frame.parameters.sum(), "macs": frame.macs.sum()}
     frame = pd.concat([frame, pd.DataFrame([total])], ignore_index=True)
     frame["output"] = ["×".join(map(str, o)) if o else "" for o in frame["output"]]

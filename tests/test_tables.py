@@ -377,6 +377,22 @@ def test_layers_end_in_their_sums():
     assert rows[0]["output"] == (32, 32, 32) and len(rows) == 2
 
 
+def test_layers_of_a_block_are_one_row():
+    rows = [
+        {"layer": "stem", "type": "Conv2d", "output": (4, 8, 8), "parameters": 10, "macs": 640},
+        {"layer": "stage1.0.conv1", "type": "Conv2d", "output": (4, 8, 8), "parameters": 20, "macs": 1280},
+        {"layer": "stage1.0.norm1", "type": "BatchNorm2d", "output": (4, 8, 8), "parameters": 8, "macs": 0},
+        {"layer": "stage1.0.conv2", "type": "Conv2d", "output": (6, 4, 4), "parameters": 30, "macs": 480},
+        {"layer": "stage1.10.conv1", "type": "Conv2d", "output": (6, 4, 4), "parameters": 40, "macs": 640},
+    ]
+    assert tables.layers(rows, block=r"stage\d+\.\d+").values.tolist() == [
+        ["stem", "Conv2d", "4×8×8", "10", "640"],
+        ["stage1.0", "2 Conv2d, 1 BatchNorm2d", "6×4×4", "58", "1,760"],
+        ["stage1.10", "Conv2d", "6×4×4", "40", "640"],
+        ["sum", "", "", "108", "3,040"],
+    ]
+
+
 def test_a_probe_has_a_row_for_each_run_that_has_it():
     probes = [
         {"slope@1": {"initial": {"a": 1, "b": 2}, "final": {"a": 3, "b": "nan"}}},
