@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,35 @@ from nbhelpers.outputs import png
 from nbhelpers.run import Data
 
 
+def load(
+    checkpoint: Path, model: str = "", mean: Sequence[float] | None = None, std: Sequence[float] | None = None
+) -> weights.Trained:
+    """The net in a weights file (`weights.load`); `mean` and `std`, a number per channel, replace those it came with.
+
+    InputError as there, and for a number that is not finite, a std that is not above 0, or not one for each channel.
+    """
+    trained = weights.load(checkpoint, model)
+    channels = trained.about["shape"][0]
+    given = {name: list(values) for name, values in (("mean", mean), ("std", std)) if values is not None}
+    for name, values in given.items():
+        least = 0.0 if name == "std" else -math.inf
+        if len(values) != channels or not all(math.isfinite(value) and value > least for value in values):
+            kind = "positive numbers" if name == "std" else "numbers"
+            raise InputError(f"{name}: {values}: must be {channels} {kind}, one for each channel")
+    return replace(trained, about=trained.about | given, given=tuple(given))
+
+
+def normalised(trained: weights.Trained) -> str:
+    """With which mean and std images are normalised for the net, and whence they are, as a line."""
+    said, own = [], "as in training" if trained.path.suffix == ".safetensors" else "of the set ran"
+    for name in ("mean", "std"):
+        values, origin = trained.about[name], "given" if name in trained.given else own
+        said.append(f"{name} {', '.join(f'{v:.4g}' for v in values)} ({origin})" if values else f"no {name} ({origin})")
+    return "normalised with " + ", ".join(said)
+
+
 def answers(trained: weights.Trained, given: inputs.Given, device: str) -> torch.Tensor:
-    """Logits (N, K) of a trained net for images that a user gave, normalised as it was trained, on the CPU."""
+    """Logits (N, K) of a trained net for images that a user gave, normalised as its `about` says, on the CPU."""
     mean, std = (tuple(trained.about[name]) if trained.about[name] else None for name in ("mean", "std"))
     images = tensors.normalise(torch.from_numpy(given.images.copy()).permute(0, 3, 1, 2), mean, std)
     return assess.logits(trained.net.to(devices.choose(device)), images)
@@ -35,11 +64,10 @@ def own_test(about: Mapping[str, Any]) -> inputs.Given:
     )
 
 
-def evaluate(checkpoint: Path, source: str, model: str, device: str, folder: Path | None) -> list[str]:
+def evaluate(trained: weights.Trained, source: str, device: str, folder: Path | None) -> list[str]:
     """Test a trained net on labelled images; the lines to print. Tables and pictures are written to `folder`."""
     from nbhelpers.plots import assessment
 
-    trained = weights.load(checkpoint, model)
     about = trained.about
     given = inputs.read(source, about["shape"], about["class_names"]) if source else own_test(about)
     if given.labels is None:
@@ -50,6 +78,8 @@ def evaluate(checkpoint: Path, source: str, model: str, device: str, folder: Pat
     summary = {
         "checkpoint": trained.path.name,
         "images": given.said,
+        "mean": about["mean"],
+        "std": about["std"],
         "n": share.n,
         "accuracy": 100 * share.mean,
         "interval": [100 * share.low, 100 * share.high],
@@ -72,6 +102,7 @@ def evaluate(checkpoint: Path, source: str, model: str, device: str, folder: Pat
     return [
         *filter(None, [trained.note]),
         f"{trained.path.name}: {about.get('name', 'a net')}; {given.said}",
+        normalised(trained),
         f"accuracy {100 * share.mean:.2f} %, {interval}, n = {share.n:,}",
         f"loss {found.loss:.4f} nats; expected calibration error {100 * found.calibration_error:.2f} points",
         "",
@@ -82,9 +113,8 @@ def evaluate(checkpoint: Path, source: str, model: str, device: str, folder: Pat
     ]
 
 
-def predict(checkpoint: Path, source: str, model: str, device: str, output: Path) -> list[str]:
+def predict(trained: weights.Trained, source: str, device: str, output: Path) -> list[str]:
     """Answer unlabelled images with class numbers, as a CSV file with the columns ID and Labels; the lines to print."""
-    trained = weights.load(checkpoint, model)
     given = inputs.read(source, trained.about["shape"], trained.about["class_names"])
     classes = answers(trained, given, device).argmax(1).tolist()
     text = io.StringIO()
@@ -97,5 +127,6 @@ def predict(checkpoint: Path, source: str, model: str, device: str, output: Path
     return [
         *filter(None, [trained.note]),
         given.said,
+        normalised(trained),
         f"{output}: {len(classes):,} rows; Labels are {names}",
     ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
@@ -12,13 +11,13 @@ import pandas as pd
 
 from nbhelpers import pooled, stats
 from nbhelpers.contrasts import Mixed, Parts, cell, chance, each, paired, slope, spread, values
-from nbhelpers.margins import Region, half_widths, margins, mixed
+from nbhelpers.judged import Judged, arrays, judge, nothing
+from nbhelpers.margins import Region, margins
 from nbhelpers.verdict import Verdict
 
 __all__ = ["Mixed", "Region", "Verdict", "by_seeds", "cell", "chance", "claim"]
 __all__ += ["each", "paired", "slope", "spread", "values"]  # where the numbers of a claim come from
 
-LEAST_SEEDS = 3  # for a verdict
 MOST_SUBSETS = 1000  # of one size in `by_seeds`: all of them up to 12 seeds
 
 
@@ -29,15 +28,20 @@ def claim(
 
     Of a `pooled.Extreme` the largest or least difference of many arms does. A contrast of yes and no (`chance`) takes
     no region: it claims yes in most seeds. A verdict takes the `planned` seeds (a number, or one for each part's label)
-    and at least 3. `looks` is 2 where seeds were added after looking: it divides alpha. ValueError for a region that is
-    missing, doubled, empty or not for this contrast, for no values, values that are not finite, or several values of
-    one seed.
+    and at least 3. A comparison of runs that are all at chance, or in which no seed shows a difference, is undecided,
+    and the verdict says why. `looks` is 2 where seeds were added after looking: it divides alpha. ValueError for a
+    region that is missing, doubled, empty or not for this contrast, for no values, values that are not finite, or
+    several values of one seed.
     """
     if isinstance(parts, pooled.Extreme):
         return pooled.claim(text, parts, _region(above, below, inside), planned, _level(alpha, looks))
     parts, region, name = _prepare(parts, above, below, inside)
     alpha = _level(alpha, looks)
-    judged = [_judge(label, part, region, alpha, len(parts)) for label, part in parts.items()]
+    empty = nothing(parts, [arrays(part) for part in parts.values()])
+    judged = [
+        judge(label, part, region, alpha, len(parts), void)
+        for (label, part), void in zip(parts.items(), empty, strict=True)
+    ]
     wanted = [int((planned.get(label) if isinstance(planned, Mapping) else planned) or 0) for label in parts]
     verdicts = [_verdict([part], least) for part, least in zip(judged, wanted, strict=True)]
     verdict = "interim" if "interim" in verdicts else _verdict(judged)
@@ -53,7 +57,7 @@ def claim(
         estimate=shown.mean,
         low=_plain(shown.low),
         high=_plain(shown.high),
-        margin=None if nearest.yes_no else _plain(margin),
+        margin=None if nearest.yes_no or nearest.void else _plain(margin),
         on_these_images=_on_these_images(judged, verdict, region, alpha),
         seeds_needed=_seeds_needed(judged, region, alpha) if verdict == "undecided" else None,
         part=nearest.label,
@@ -83,53 +87,23 @@ def by_seeds(parts, above=None, below=None, inside=None, looks: int = 1, alpha: 
     seeds = sorted(set.intersection(*(set(part["seed"]) for part in parts.values())))
     if not seeds:
         raise ValueError("the parts of the claim have no seed in common")
-    data = [_arrays(part.set_index("seed").loc[seeds]) for part in parts.values()]
+    data = [arrays(part.set_index("seed").loc[seeds]) for part in parts.values()]
     rows = []
     for k in range(1, len(seeds) + 1):
         chosen = _subsets(len(seeds), k)
-        judged = [margins(v[chosen], c[chosen], region, alpha, len(parts), yes_no=y) for v, c, y in data]
+        drawn = [(v[chosen], c[chosen], g[chosen], y, compared) for v, c, g, y, compared in data]
+        judged = [
+            np.where(void, -math.inf, margins(v, c, region, alpha, len(parts), yes_no=y))
+            for (v, c, _, y, _), void in zip(drawn, nothing(parts, drawn), strict=True)
+        ]
         holds = np.mean(np.min([hold for hold, _ in judged], 0) > 0)
         fails = np.mean(np.max([fail for _, fail in judged], 0) >= 0)
         rows.append((k, len(chosen), holds, fails, max(0.0, 1 - holds - fails)))
     return pd.DataFrame(rows, columns=["k", "subsets", "holds", "fails", "undecided"])
 
 
-@dataclass(frozen=True)
-class _Judged:
-    label: str
-    values: np.ndarray
-    images: np.ndarray | None  # mean over seeds, for each test image
-    at_chance: np.ndarray
-    yes_no: bool
-    rule: str
-    interval: stats.Interval  # that decides whether the part holds
-    fail_interval: stats.Interval  # that decides whether it fails: wider where there are several parts
-    hold: float
-    fail: float
-
-    @property
-    def n(self) -> int:
-        return len(self.values)
-
-
-def _judge(label: str, part: pd.DataFrame, region: Region, alpha: float, parts: int) -> _Judged:
-    values, at_chance, yes_no = _arrays(part)
-    hold, fail = margins(values, at_chance, region, alpha, parts, yes_no=yes_no)
-    n, mean = len(values), float(values.mean())
-    rule = "share" if yes_no or mixed(at_chance) else "mean"
-    if rule == "share":
-        k = int(region.contains(values, values).sum())
-        intervals = [stats.binomial(k, n, level) for level in (alpha, alpha / parts)]
-    else:
-        halves = [float(half) for half in half_widths(values, region, alpha, parts)]
-        intervals = [stats.Interval(mean, mean - half, mean + half, n) for half in halves]
-    known = "images" in part and all(image is not None for image in part["images"])
-    images = np.mean(list(part["images"]), 0) if known else None
-    return _Judged(label, values, images, at_chance, yes_no, rule, *intervals, float(hold), float(fail))
-
-
-def _verdict(judged: list[_Judged], planned: int = 0) -> str:
-    if min(part.n for part in judged) < max(LEAST_SEEDS, planned):
+def _verdict(judged: list[Judged], planned: int = 0) -> str:
+    if min(part.n for part in judged) < max(stats.LEAST_SEEDS, planned):
         return "interim"
     if min(part.hold for part in judged) > 0:
         return "holds"
@@ -137,13 +111,15 @@ def _verdict(judged: list[_Judged], planned: int = 0) -> str:
 
 
 def _deciding(
-    judged: list[_Judged], wanted: list[int], verdict: str, symmetric: bool
-) -> tuple[_Judged, stats.Interval, str]:
+    judged: list[Judged], wanted: list[int], verdict: str, symmetric: bool
+) -> tuple[Judged, stats.Interval, str]:
     """The part that decides, or comes nearest to it, with the interval to show for it and the rule it goes by."""
     if verdict == "interim":  # the part that lacks most seeds
-        part, _ = min(zip(judged, wanted, strict=True), key=lambda pair: pair[0].n - max(LEAST_SEEDS, pair[1]))
+        part, _ = min(zip(judged, wanted, strict=True), key=lambda pair: pair[0].n - max(stats.LEAST_SEEDS, pair[1]))
         return part, part.interval, part.rule
     least, most = min(judged, key=lambda part: part.hold), max(judged, key=lambda part: part.fail)
+    if verdict == "undecided" and least.void:
+        return least, least.interval, least.rule
     if symmetric and all(part.rule == "mean" for part in judged):
         far = max(judged, key=lambda part: abs(part.interval.mean))
         low = max(0.0, *(abs(part.interval.mean) - part.fail_interval.half_width for part in judged))
@@ -154,19 +130,19 @@ def _deciding(
     return least, least.interval, least.rule
 
 
-def _on_these_images(judged: list[_Judged], verdict: str, region: Region, alpha: float) -> bool | None:
+def _on_these_images(judged: list[Judged], verdict: str, region: Region, alpha: float) -> bool | None:
     if verdict not in ("holds", "fails"):
         return False
     if any(part.images is None and part.rule == "mean" for part in judged):
         return None
     again = []
-    for part in judged:
+    for part in (part for part in judged if not part.void):
         error = stats.image_error(part.images) if part.rule == "mean" else 0.0
         again.append(margins(part.values, part.at_chance, region, alpha, len(judged), error, part.yes_no))
     return bool(min(hold for hold, _ in again) <= 0 if verdict == "holds" else max(fail for _, fail in again) < 0)
 
 
-def _seeds_needed(judged: list[_Judged], region: Region, alpha: float) -> int | None:
+def _seeds_needed(judged: list[Judged], region: Region, alpha: float) -> int | None:
     """Until all parts hold, as things stand; or, where the estimate of one lies outside, until that one fails."""
 
     def needed(part, level):
@@ -180,6 +156,8 @@ def _seeds_needed(judged: list[_Judged], region: Region, alpha: float) -> int | 
         centre = part.interval.mean
         return centre < 0.5 if part.rule == "share" else region.slack(centre, centre) < 0
 
+    if any(part.void for part in judged):
+        return None  # more of the same would show no more
     if out := [part for part in judged if outside(part)]:
         return min((n for part in out if (n := needed(part, alpha / len(judged)))), default=None)
     numbers = [needed(part, alpha) for part in judged]
@@ -228,12 +206,6 @@ def _level(alpha: float, looks: int) -> float:
     if looks not in (1, 2):
         raise ValueError(f"looks is 1, or 2 where seeds were added once after looking, not {looks!r}")
     return alpha / looks
-
-
-def _arrays(part: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, bool]:
-    """Values, a code for which of the runs behind each are at chance, and whether the values are yes and no."""
-    codes = pd.factorize(part["at_chance"])[0] if "at_chance" in part else np.zeros(len(part), int)
-    return part["value"].to_numpy(float), codes, part["value"].dtype == bool
 
 
 def _subsets(n: int, k: int) -> np.ndarray:

@@ -56,6 +56,9 @@ def _checkpoint(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--model", default="", metavar="NAME", help="which net a .pth file is of")
     parser.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu or cuda")
+    for name in ("mean", "std"):
+        said = f"{name} of each channel in [0, 1], to normalise with (default: as the net was trained)"
+        parser.add_argument(f"--{name}", type=float, nargs="+", metavar="X", help=said)
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -108,7 +111,8 @@ def _evaluate(options: argparse.Namespace) -> int:
     from nbhelpers import answering
 
     output = Path(options.output) if options.output else None
-    lines = answering.evaluate(Path(options.checkpoint), options.data, options.model, options.device, output)
+    trained = answering.load(Path(options.checkpoint), options.model, options.mean, options.std)
+    lines = answering.evaluate(trained, options.data, options.device, output)
     print("\n".join(lines))
     return 0
 
@@ -116,8 +120,6 @@ def _evaluate(options: argparse.Namespace) -> int:
 def _predict(options: argparse.Namespace) -> int:
     from nbhelpers import answering
 
-    lines = answering.predict(
-        Path(options.checkpoint), options.input, options.model, options.device, Path(options.output)
-    )
-    print("\n".join(lines))
+    trained = answering.load(Path(options.checkpoint), options.model, options.mean, options.std)
+    print("\n".join(answering.predict(trained, options.input, options.device, Path(options.output))))
     return 0

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,19 +15,23 @@ from nbhelpers import device as devices
 from nbhelpers.errors import InputError
 from nbhelpers.mixing import Targets
 
+DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 
-@dataclass(frozen=True)
+
+@dataclass
 class World:
     """The process number `rank` of the `size` that train one net together (torch.distributed).
 
-    All of them make the same whole batch, and each takes its part: then the gradients are averaged, so that the
-    loss is that of one process with the whole batch, but for layers that look at a batch, as BatchNorm does.
+    All of them make the same whole batch and the same dropout masks for it, and each takes its part: then the gradients
+    are averaged, so that the loss is that of one process with the whole batch, but for layers that look at a batch, as
+    BatchNorm does.
     """
 
     rank: int
     size: int
     local: int = 0  # the rank on this machine, hence the GPU
     sync_batchnorm: bool = False  # BatchNorm over the batches of all processes
+    count: int = field(default=0, init=False)  # images of the whole batch at hand
 
     def place(self, device: torch.device) -> torch.device:
         """This process's own `device`."""
@@ -48,7 +53,7 @@ class World:
 
     def part(self, x: Tensor, target: Tensor | Targets) -> tuple[Tensor, Tensor | Targets]:
         """This process's part of a batch of images (B, C, H, W) and what they are to be classified as."""
-        mine = self._slice(len(x))
+        self.count, mine = len(x), self._slice(len(x))
         if isinstance(target, Targets):
             return x[mine], Targets(target.labels[:, mine], target.weights)
         return x[mine], target[mine]
@@ -60,6 +65,27 @@ class World:
         """Replace each tensor by its sum over all processes."""
         for value in values:
             torch.distributed.all_reduce(value)
+
+    def draw_whole_masks(self, model: nn.Module) -> None:
+        """Have each dropout layer of `model` draw its mask for the whole batch, as one process would, in training.
+
+        To be the same masks in all processes, their random numbers must start from one seed.
+        """
+        for layer in model.modules():
+            if isinstance(layer, DROPOUT):
+                layer.register_forward_pre_hook(self._spread)
+                layer.register_forward_hook(self._taken)
+
+    def _spread(self, layer: nn.Module, inputs: tuple[Tensor, ...]) -> Any:
+        (x,), mine = inputs, self._slice(self.count)
+        if not layer.training or len(x) != mine.stop - mine.start:
+            return None
+        whole = x.new_zeros(self.count, *x.shape[1:])
+        whole[mine] = x
+        return (whole,)
+
+    def _taken(self, layer: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
+        return output[self._slice(self.count)] if layer.training and len(output) == self.count else None
 
     def parallel(self, model: nn.Module, device: torch.device) -> nn.Module:
         """`model` as it is called in training: its gradients are averaged over the processes."""

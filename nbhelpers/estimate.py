@@ -1,5 +1,12 @@
-"""What a run costs, before it is started: layers, multiply-accumulates and seconds."""
+"""What a run costs, before it is started: layers, multiply-accumulates and seconds.
 
+Seconds are those of one core of a recent server CPU that has others busy beside it: a start, then for each step and
+layer what calling it takes, for each multiply-accumulate, and for each output of a layer what moving it through memory
+takes. Deep narrow nets cost by their layers, wide ones by their multiply-accumulates, a single wide layer of Sigmoids
+by its outputs. Fitted to the recorded runs; where a set has some, these correct it.
+"""
+
+import math
 from functools import lru_cache
 from typing import Any
 
@@ -9,8 +16,9 @@ from nbhelpers import data as datasets
 from nbhelpers.models import Model
 from nbhelpers.run import Run
 
-MACS_PER_SECOND = 25e9  # of one core of a recent server CPU in these nets; measured runs correct it
-STEP, START = 0.001, 0.5  # seconds that any training step, and any run, takes
+START = 0.5  # seconds that any run takes
+LAYER = 150e-6  # seconds that any layer takes in a training step, forward, backward and optimizer
+MACS_PER_SECOND, OUTPUTS_PER_SECOND = 100e9, 1e9
 
 
 @lru_cache(maxsize=256)
@@ -30,12 +38,22 @@ def layer_rows(model: Model, shape: tuple[int, int, int], classes: int) -> list[
 
 
 def macs(run: Run) -> float:
-    """Multiply-accumulates of the run: three times the net's per training image and epoch, once per test image."""
+    """Multiply-accumulates of the run: three times the net's per training image and epoch, once per test image.
+
+    With sharpness-aware minimisation a training image is seen twice.
+    """
+    layers, passes, _ = _work(run)
+    return sum(row["macs"] for row in layers) * passes
+
+
+def _work(run: Run) -> tuple[list[dict[str, Any]], float, float]:
+    """The net's layers, how many forward passes of an image the run's work equals, and its training steps."""
     shape, classes = datasets.describe(run.data.name, run.data.size, run.data.classes)
     _, test = images(run, classes)
     evaluations = epochs(run) if run.recipe.evaluate == "epoch" else 1
-    forward = sum(row["macs"] for row in layer_rows(run.model, shape, classes))
-    return forward * (3 * steps(run, classes) * run.recipe.batch_size + test * evaluations)
+    trained = steps(run, classes) * (2 if run.recipe.sam else 1)
+    passes = 3 * trained * run.recipe.batch_size + test * evaluations
+    return layer_rows(run.model, shape, classes), passes, trained
 
 
 def epochs(run: Run) -> int:
@@ -58,5 +76,7 @@ def steps(run: Run, classes: int) -> float:
 
 def seconds(run: Run) -> float:
     """About how many seconds the run takes on one core."""
-    _, classes = datasets.describe(run.data.name, run.data.size, run.data.classes)
-    return START + STEP * steps(run, classes) + macs(run) / MACS_PER_SECOND
+    layers, passes, trained = _work(run)
+    outputs = sum(math.prod(row["output"]) for row in layers)
+    own = sum(row["macs"] for row in layers) / MACS_PER_SECOND + outputs / OUTPUTS_PER_SECOND
+    return START + LAYER * len(layers) * trained + own * passes

@@ -11,6 +11,9 @@ of at most alpha/2, 2.5%. To keep that promise,
 - a part with some seeds at chance and others not is *mixed*: its values have two modes and a mean describes
   neither, so the exact binomial interval of the share of seeds in the region must be clear of one half.
 
+Runs that are all at chance, or arms that come out equal to the last digit in every seed, show nothing about a
+difference, however narrow its interval: such a part neither holds nor fails (`shows_nothing`).
+
 What no rule can tell from 3 to 5 seeds is a mode that none of them shows: an arm that falls to chance in half of
 its seeds looks sound in 3 of 3 with a probability of 1/8 (6 of 6: 1/64).
 """
@@ -55,6 +58,14 @@ class Region:
 def mixed(at_chance: np.ndarray) -> np.ndarray:
     """Whether the seeds (last axis) differ in which of their runs are at chance."""
     return (at_chance != at_chance[..., :1]).any(-1)
+
+
+def shows_nothing(values: np.ndarray, guessed: np.ndarray) -> np.ndarray:
+    """Whether a comparison shows nothing, for many samples at once (seeds: last axis).
+
+    guessed: for each seed, whether all runs that it compares are at chance. Else no seed shows a difference.
+    """
+    return guessed.all(-1) | (values == 0).all(-1)
 
 
 def half_widths(values: np.ndarray, region: Region, alpha: float = 0.05, parts: int = 1, image_error: float = 0.0):

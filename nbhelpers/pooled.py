@@ -21,7 +21,6 @@ from nbhelpers import contrasts, stats
 from nbhelpers.margins import Region
 from nbhelpers.verdict import Verdict
 
-LEAST_SEEDS = 3  # for a verdict
 MOST_SUBSETS = 1000  # of one size in `by_seeds`
 REDUCE = {"largest": np.argmax, "least": np.argmin}
 
@@ -38,13 +37,15 @@ class Source(Protocol):
 @dataclass(frozen=True)
 class Runs:
     """Our runs: `values` is groups x (reference, then arms) x seeds; `apart` the arms with a seed at chance, which have
-    another sd, hence their own; `errors` what the choice of test images adds (standard error), groups x arms."""
+    another sd, hence their own; `errors` what the choice of test images adds (standard error), groups x
+    arms; `chance` which runs are at chance in accuracy, as `values`."""
 
     groups: list[str]
     arms: list[str]
     values: np.ndarray
     apart: np.ndarray
     errors: np.ndarray
+    chance: np.ndarray
 
     @property
     def n(self) -> int:
@@ -61,9 +62,15 @@ class Runs:
                 of_group = values[g][[0, *(together + 1)]]
                 pooled = stats.many_to_one(of_group, alpha=level * len(together))  # which divides by their number
                 halves[g, together] = [interval.half_width for interval in pooled]
-            for arm in np.flatnonzero(self.apart[g]):
+            for arm in np.flatnonzero(self.apart[g]) if values.shape[2] >= stats.LEAST_SEEDS else ():
                 halves[g, arm] = stats.interval(values[g, arm + 1] - values[g, 0], level).half_width
         return means, halves
+
+    def void(self, group: int, arm: int, chosen: Sequence[int] | None = None) -> str:
+        """Why a difference shows nothing: "at chance", "equal"; "" where it shows something."""
+        pair, seeds = [0, arm + 1], slice(None) if chosen is None else chosen
+        equal = np.ptp(self.values[group][pair][:, seeds], 0) == 0
+        return "at chance" if self.chance[group][pair][:, seeds].all() else "equal" if equal.all() else ""
 
 
 @dataclass(frozen=True)
@@ -97,9 +104,10 @@ def runs(df: pd.DataFrame, column: str, reference: str, by: str, metric: str = "
         raise ValueError(f"no seed has all {1 + len(arms)} arms in all {len(groups)} groups")
     cells = [[[index.loc[(g, a, s)] for s in seeds] for a in [reference, *arms]] for g in groups]
     values = np.array([[[cell["value"] for cell in arm] for arm in group] for group in cells], float)
-    chance = np.array([[any(cell["at_chance"] == "1" for cell in arm) for arm in group] for group in cells])
+    chance = np.array([[[cell["at_chance"] == "1" for cell in arm] for arm in group] for group in cells])
     errors = np.array([[_image_error(arm, group[0]) for arm in group[1:]] for group in cells])
-    return Runs(groups, arms, values, chance[:, 1:] | chance[:, :1], errors)
+    apart = chance[:, 1:].any(2) | chance[:, :1].any(2)
+    return Runs(groups, arms, values, apart, errors, chance & ("accuracy" in metric))
 
 
 def _image_error(arm: Sequence[Any], reference: Sequence[Any]) -> float:
@@ -121,17 +129,11 @@ def stated(published: pd.DataFrame, column: str, reference: str, by: str) -> Sta
 def differences(source: Source, by: str, column: str, alpha: float = 0.05) -> pd.DataFrame:
     """A row per group and arm: mean difference with its interval, alpha divided by the number of arms."""
     means, halves = source.grid(alpha / len(source.arms))
-    rows = [
-        {
-            by: group,
-            column: arm,
-            "mean": means[g, a],
-            "low": means[g, a] - halves[g, a],
-            "high": means[g, a] + halves[g, a],
-        }
-        for g, group in enumerate(source.groups)
-        for a, arm in enumerate(source.arms)
-    ]
+    rows = []
+    for g, group in enumerate(source.groups):
+        for a, arm in enumerate(source.arms):
+            mean, half = means[g, a], halves[g, a]
+            rows.append({by: group, column: arm, "mean": mean, "low": mean - half, "high": mean + half})
     return pd.DataFrame(rows)
 
 
@@ -153,13 +155,22 @@ class Extreme:
     def chosen(self) -> list[int]:
         return [self.source.arms.index(arm) for arm in self.arms or self.source.arms]
 
+    def at(self, grid: np.ndarray) -> tuple[int, int]:
+        """The cell that has the extreme of a grid, groups x arms: its row and column."""
+        part = grid[:, self.chosen]
+        rows = REDUCE[self.over_groups](part, 0)
+        column = REDUCE[self.over_arms](part[rows, range(part.shape[1])])
+        return int(rows[column]), self.chosen[column]
+
     def of(self, grid: np.ndarray) -> tuple[float, str]:
         """The extreme of a grid, groups x arms, and the name of the cell that has it."""
-        grid = grid[:, self.chosen]
-        at = REDUCE[self.over_groups](grid, 0)
-        column = REDUCE[self.over_arms](grid[at, range(grid.shape[1])])
-        name = f"{self.source.arms[self.chosen[column]]}, {self.source.groups[at[column]]}"
-        return float(grid[at[column], column]), name
+        row, column = self.at(grid)
+        return float(grid[row, column]), f"{self.source.arms[column]}, {self.source.groups[row]}"
+
+    def void(self, seeds: Sequence[int] | None = None) -> str:
+        """Why the cell of the estimate shows nothing, as a `Verdict.rule`; "" where it shows something."""
+        row, column = self.at(self.source.grid(0.05, seeds)[0])
+        return self.source.void(row, column, seeds)
 
     def interval(self, alpha: float, seeds: Sequence[int] | None = None, errors=0.0) -> tuple[float, float, float, str]:
         """Estimate, ends and the name of the estimate's cell. errors: over test images, groups x arms."""
@@ -189,13 +200,15 @@ def claim(text: str, extreme: Extreme, region: Region, planned: int = 0, alpha: 
     """The verdict on a claim about our runs: see `claims.claim`."""
     source = extreme.source
     estimate, low, high, name = extreme.interval(alpha)
-    verdict = judge(extreme, region, alpha) if source.n >= max(LEAST_SEEDS, planned or 0) else "interim"
+    interim = source.n < max(stats.LEAST_SEEDS, planned or 0)
+    void = "" if interim else extreme.void()
+    verdict = "interim" if interim else "undecided" if void else judge(extreme, region, alpha)
     margin = {"holds": region.slack, "fails": region.distance}.get(verdict)
     margin = margin(low, high) if margin else -max(region.slack(low, high), region.distance(low, high))
     known = verdict in ("holds", "fails") and not np.isnan(source.errors).any()
     images = (judge(extreme, region, alpha, errors=source.errors) != verdict) if known else None
     each = (source.values[:, 1:] - source.values[:, :1]).transpose(2, 0, 1)
-    part = {"label": name, "verdict": verdict, "rule": "extreme", "n": source.n, "planned": planned or None}
+    part = {"label": name, "verdict": verdict, "rule": void or "extreme", "n": source.n, "planned": planned or None}
     ends = {"low": _plain(low), "high": _plain(high)}
     part |= {"estimate": estimate} | ends | {"values": [extreme.of(grid)[0] for grid in each]}
     return Verdict(
@@ -206,11 +219,11 @@ def claim(text: str, extreme: Extreme, region: Region, planned: int = 0, alpha: 
         planned=planned or None,
         estimate=estimate,
         **ends,
-        margin=None if verdict == "interim" else _plain(float(margin)),
+        margin=None if interim or void else _plain(float(margin)),
         on_these_images=images if verdict in ("holds", "fails") else False,
         seeds_needed=None,
         part=name,
-        rule="extreme",
+        rule=void or "extreme",
         unit="points",
         alpha=alpha,
         parts=[part],
@@ -224,11 +237,11 @@ def by_seeds(extreme: Extreme, region: Region, alpha: float = 0.05) -> pd.DataFr
         subsets = list(combinations(range(extreme.source.n), k))[:MOST_SUBSETS]
         found = []
         for subset in subsets:
-            if k < LEAST_SEEDS:  # the mean alone is judged
+            said = judge(extreme, region, alpha, seeds=subset)
+            if k < stats.LEAST_SEEDS:  # the mean alone is judged
                 mean = extreme.of(extreme.source.grid(alpha, subset)[0])[0]
-                found.append("holds" if region.contains(mean, mean) else "fails")
-            else:
-                found.append(judge(extreme, region, alpha, seeds=subset))
+                said = "holds" if region.contains(mean, mean) else "fails"
+            found.append("undecided" if extreme.void(subset) else said)
         shares = {verdict: found.count(verdict) / len(found) for verdict in ("holds", "fails", "undecided")}
         rows.append({"k": k, "subsets": len(subsets)} | shares)
     return pd.DataFrame(rows)

@@ -14,6 +14,7 @@ from statistics import NormalDist
 
 import numpy as np
 
+LEAST_SEEDS = 3  # for a verdict, or an interval in a figure: that of two says nothing
 MOST_SEEDS = 1000  # beyond this, "about how many seeds would decide it" has no useful answer
 
 

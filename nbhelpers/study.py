@@ -207,13 +207,16 @@ class Study:
         if note:
             display(Markdown(note))
 
-    def layers(self, model: Model, data: Data | None = None) -> pd.DataFrame:
-        """The layers of a model for the images of `data`, or of this study: output, parameters, MACs, and sums."""
+    def layers(self, model: Model, data: Data | None = None, block: str = "") -> pd.DataFrame:
+        """The layers of a model for the images of `data`, or of this study: output, parameters, MACs, and sums.
+
+        block: see `tables.layers`.
+        """
         data = data or self.data()
         shape, classes = datasets.describe(data.name, data.size, data.classes)
         if hasattr(model, "check"):
             model.check(shape, self.values.get("batch_size", 2))
-        return tables.layers(estimate.layer_rows(model, shape, classes))
+        return tables.layers(estimate.layer_rows(model, shape, classes), block)
 
     def macs(self, model: Model, data: Data) -> int:
         """Multiply-accumulates of `model` for one image of `data`."""
@@ -279,8 +282,9 @@ class Study:
         shares = [self._by_seeds[v.text].iloc[0][opposite[v.verdict]] for v in self.verdicts if v.verdict in opposite]
         if not shares:
             return "No claim is decided yet"
-        return (f"One seed alone would have said the opposite in {100 * sum(shares) / len(shares):.0f}% of cases "
-                f"({len(shares)} decided claims)")  # fmt: skip
+        decided = f"{len(shares)} decided claim" + ("s" if len(shares) > 1 else "")
+        share = 100 * sum(shares) / len(shares)
+        return f"One seed alone would have said the opposite in {share:.0f}% of cases ({decided})"
 
     def devices(self) -> pd.DataFrame:
         """How many runs were recorded on which hardware, with which torch, at which commit."""

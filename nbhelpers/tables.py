@@ -79,7 +79,7 @@ def results(
         if isinstance(ours, contrasts.Mixed):
             row |= {"mean": str(ours), "95% interval": ""}
         else:
-            row |= {"mean": f"{ours.mean:.2f}", "95% interval": _ends(ours)}
+            row |= {"mean": f"{ours.mean:.2f}", "95% interval": _ends(ours, arm[value])}
         if published is not None:
             names = dict(zip(rows, labels, strict=True))
             row |= _published(names, arm if compare else arm[:0], value, published, repeats)
@@ -89,7 +89,10 @@ def results(
     return pd.DataFrame(made).rename(columns={"mean": f"{value.replace('_', ' ')}, mean", "seconds": "seconds, median"})
 
 
-def _ends(interval: stats.Interval) -> str:
+def _ends(interval: stats.Interval, values: pd.Series) -> str:
+    """The ends of the interval; of two seeds, whose interval says nothing, the two values."""
+    if interval.n == 2:
+        return "of 2 seeds: " + ", ".join(f"{value:.2f}" for value in values)
     return "" if interval.n < 2 else f"{interval.low:.2f} to {interval.high:.2f}"
 
 
@@ -164,7 +167,7 @@ def means(contrast: Mapping[str, pd.DataFrame], by: str) -> pd.DataFrame:
         for value, part in frame.groupby(by, sort=False):
             ours = stats.interval(part["value"])
             row = {"difference": name, by: value, "points": f"{ours.mean:+.2f}"}
-            rows.append(row | {"95% interval": _ends(ours), "n": ours.n})
+            rows.append(row | {"95% interval": _ends(ours, part["value"]), "n": ours.n})
     return pd.DataFrame(rows)
 
 
@@ -182,9 +185,8 @@ def side_by_side(frames: Mapping[str, pd.DataFrame], rows: Sequence[str], value:
 def _cell(ours: stats.Interval | contrasts.Mixed) -> str:
     if isinstance(ours, contrasts.Mixed):
         return str(ours)
-    return (
-        f"{ours.mean:.2f} [{ours.low:.2f}, {ours.high:.2f}], n = {ours.n}" if ours.n > 1 else f"{ours.mean:.2f}, n = 1"
-    )
+    ends = f" [{ours.low:.2f}, {ours.high:.2f}]" if ours.n >= stats.LEAST_SEEDS else ""
+    return f"{ours.mean:.2f}{ends}, n = {ours.n}"
 
 
 def published(frame: pd.DataFrame, row: str, column: str) -> pd.DataFrame:
@@ -214,9 +216,23 @@ def agreement(df: pd.DataFrame, rows: Sequence[str], published: pd.DataFrame, va
     return f"{sum(compared)} of {len(compared)} published values lie in our 95% prediction intervals." + apart
 
 
-def layers(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """The rows of `models.summary.summarise` as text, with the sums of parameters and MACs."""
+def layers(rows: Sequence[Mapping[str, Any]], block: str = "") -> pd.DataFrame:
+    """The rows of `models.summary.summarise` as text, with the sums of parameters and MACs.
+
+    block: a regular expression; layers in a row whose names begin with the same match of it are one row.
+    """
     frame = pd.DataFrame(rows)
+    if block:
+        name = frame["layer"].str.extract(f"^({block})", expand=False).fillna(frame["layer"])
+        groups = frame.groupby(name, sort=False)
+        kinds = groups["type"].agg(
+            lambda types: ", ".join(f"{n} {t}" for t, n in types.value_counts(sort=False).items())
+        )
+        sums = groups[["parameters", "macs"]].sum()
+        frame = pd.concat(
+            [kinds.where(groups.size() > 1, groups["type"].last()), groups["output"].last(), sums], axis=1
+        )
+        frame = frame.rename_axis("layer").reset_index()
     total = {"layer": "sum", "type": "", "output": "", "parameters": frame.parameters.sum(), "macs": frame.macs.sum()}
     frame = pd.concat([frame, pd.DataFrame([total])], ignore_index=True)
     frame["output"] = ["×".join(map(str, o)) if o else "" for o in frame["output"]]

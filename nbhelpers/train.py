@@ -80,6 +80,8 @@ def fit(
         best.epoch, best.accuracy, best.weights = progress.best.epoch, progress.best.accuracy, progress.best.weights
     progress.best = best
     history = progress.history
+    if world:
+        world.draw_whole_masks(model)
     forward = devices.compiled(model, compiled, device)
     options = {"teacher": teacher, "on_step": on_step, "forward": forward}
     if world:
@@ -137,7 +139,7 @@ def train_epoch(
     called = model if forward is None else forward
     model.train()
     device, size = train.labels.device, recipe.batch_size
-    torch.manual_seed(seed_of(seed, f"dropout/{epoch}/{world.rank}" if world and world.rank else f"dropout/{epoch}"))
+    torch.manual_seed(seed_of(seed, f"dropout/{epoch}"))
     order = torch.from_numpy(image_order(len(train), recipe, seed, epoch)).to(device)
     n, drawn = len(order), None
     if train.augment:

@@ -6,6 +6,8 @@ import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+NOTHING = {"at chance": "all runs compared are at chance", "equal": "no seed shows a difference"}  # said of a rule
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -14,9 +16,10 @@ class Verdict:
     `estimate`, `low`, `high` are those of the `part` that decides or comes nearest to it, at the level that
     decides, in `unit`; where `rule` is "share", the share of seeds in the region. For an "extreme" (`pooled`): the
     largest or least of many differences, `part` the one whose estimate it is. For a "spread": the largest
-    difference of two arms (biased upwards) and the bounds of the true one. `margin`: the least move of the region's
-    boundary that would tip the verdict. `on_these_images`: whether the error over test images would undo it. None
-    is what cannot be said: for want of seeds, of images, or of a boundary to move.
+    difference of two arms (biased upwards) and the bounds of the true one. Where `rule` is "at chance" or "equal", the
+    part shows nothing: all its runs are at chance, or no seed shows a difference. `margin`: the least move of the
+    region's boundary that would tip the verdict. `on_these_images`: whether the error over test images would undo it.
+    None is what cannot be said: for want of seeds, of images, or of a boundary to move.
     """
 
     text: str
@@ -42,6 +45,8 @@ class Verdict:
         part = self._deciding
         if self.verdict == "interim":
             return "values " + ", ".join(f"{value:.4g}" for value in part["values"])
+        if self.rule in NOTHING:
+            return NOTHING[self.rule]
         if self.rule == "share":
             return f"in {self.estimate * part['n']:.0f} of {part['n']} seeds"
         sign = "" if self.unit == "%" or self.rule == "spread" else "+"
@@ -49,8 +54,8 @@ class Verdict:
 
     @property
     def interval(self) -> str:
-        """The interval of `effect`, such as "[10.1, 14.5]"; empty where it is interim."""
-        if self.verdict == "interim":
+        """The interval of `effect`, such as "[10.1, 14.5]"; empty where it is interim or shows nothing."""
+        if self.verdict == "interim" or self.rule in NOTHING:
             return ""
         if self.rule == "share":
             return f"[{self.low:.0%}, {self.high:.0%}]"
@@ -64,9 +69,10 @@ class Verdict:
     @property
     def where(self) -> str:
         """Which of several parts, or of the arms, decided it, such as "at blocks=4"; empty for a claim of one part."""
-        if self.rule == "extreme":
+        alone = len(self.parts) < 2
+        if self.rule == "extreme" or (self.rule in NOTHING and alone and self.part):
             return f"at {self.part}"
-        if len(self.parts) < 2 or self.rule == "spread":
+        if alone or self.rule == "spread" or (self.rule in NOTHING and self._all_alike):
             return ""
         return (f"in all {len(self.parts)}, nearest " if self.verdict == "holds" else "") + f"at {self.part}"
 
@@ -79,6 +85,10 @@ class Verdict:
     @property
     def _deciding(self) -> dict:
         return next(part for part in self.parts if part["label"] == self.part)
+
+    @property
+    def _all_alike(self) -> bool:
+        return all(part["rule"] == self.rule for part in self.parts)
 
     @property
     def _half_width(self) -> float:
@@ -94,7 +104,7 @@ class Verdict:
     def sentence(self) -> str:
         """One line, such as "holds: +12.3 points [10.1, 14.5], n = 6, region > 0, margin 10.1"."""
         said = f"{self.effect} {self.interval}".strip()
-        if self.verdict == "undecided" and self.rule != "share":
+        if self.verdict == "undecided" and self.interval and self.rule != "share":
             said += f" (± {self._half_width:.{self._digits}f})"
         said += f", n = {self.seeds}, region {self.region}"
         said += f", margin {self.margin_text}" if self.margin_text else ""

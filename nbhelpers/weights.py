@@ -33,6 +33,7 @@ class Trained:
     about: dict[str, Any]
     path: Path
     note: str = ""  # what the reader should know of how the file was found or read
+    given: tuple[str, ...] = ()  # what of `about` is not the file's but the user's
 
 
 def save(path: Path, weights: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
@@ -156,8 +157,33 @@ def _foreign(path: Path, model: str) -> tuple[dict[str, Tensor], dict[str, Any],
     ran = parameters.load("ResNet_CIFAR10", "ran")
     about = {"name": model, "model": NAMED[model].canonical(), "shape": [3, 32, 32], "mean": ran["mean"]}
     about |= {"std": ran["std"], "class_names": list(readers.CIFAR10), "data": {"name": "cifar10"}}
-    said = f"{path.name}: taken as {model} for CIFAR-10, normalised as in the set ran"
-    return {_renamed(name): tensor for name, tensor in found.items()}, about, said
+    said = f"{path.name}: taken as {model} for CIFAR-10"
+    return _own_names(found), about, said
+
+
+def _own_names(found: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of a usual ResNet under our names.
+
+    What a block has beside its convolutions, norms and shortcut is taken for the two layers of a squeeze-excitation,
+    which have many usual names (se.fc.0, fc1, se.conv1 ...): the one with fewer outputs than inputs is the first. They
+    may be linear, or 1x1 convolutions.
+    """
+    named = {_renamed(name): tensor for name, tensor in found.items()}
+    gates = {}
+    for name, tensor in named.items():
+        block = re.fullmatch(r"layer(\d+)\.(\d+)\.(.+)\.weight", name)
+        if block and tensor.ndim in (2, 4) and tensor.shape[2:].numel() == 1:
+            part = "reduce" if tensor.shape[0] < tensor.shape[1] else "expand"
+            gates[name.removesuffix(".weight")] = f"stage{block[1]}.{block[2]}.branch.attention.{part}"
+    if len(set(gates.values())) < len(gates):  # a block has more than these two layers: no such net of ours
+        return named
+    own = {}
+    for name, tensor in named.items():
+        path, _, kind = name.rpartition(".")
+        own[f"{gates[path]}.{kind}" if path in gates else name] = (
+            tensor.flatten(1) if path in gates and tensor.ndim == 4 else tensor
+        )
+    return own
 
 
 LAYERS = {"conv1": "stem.conv", "bn1": "stem.norm", "fc": "linear"}

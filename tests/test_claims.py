@@ -131,6 +131,51 @@ def test_mixed_parts_go_by_the_share_of_seeds():
     assert claims.claim("text", contrast(60, 61, 62, at_chance=["01", "10", "01"]), above=0).rule == "share"
 
 
+LOST, SAME = "all runs compared are at chance", "no seed shows a difference"
+
+
+@pytest.mark.parametrize("region", [{"above": 0}, {"below": 3}, {"inside": (-3, 3)}])
+@pytest.mark.parametrize(
+    ("gap", "why"), [(contrast(0.4, -0.2, 0.3, at_chance="11"), LOST), (contrast(0.0, 0.0, 0.0), SAME)]
+)
+def test_where_nothing_was_learnt_or_no_seed_differs_there_is_no_verdict(gap, why, region):
+    ours = claims.claim("text", gap, **region)
+    assert ours.verdict == "undecided" and ours.margin is None and ours.seeds_needed is None and ours.interval == ""
+    assert ours.sentence == f"undecided: {why}, n = 3, region {ours.region}"
+    assert (claims.by_seeds(gap, **region)["undecided"] == 1).all()
+    assert claims.Verdict.from_dict(json.loads(json.dumps(ours.to_dict()))) == ours
+
+
+def test_a_part_that_shows_nothing_keeps_each_from_holding_and_not_from_failing():
+    lost, good, bad = contrast(0.1, 0.2, -0.4, at_chance="11"), contrast(4, 5, 6), contrast(-4, -5, -6)
+    ours = claims.claim("text", each(deep=lost, flat=good), above=0)
+    assert ours.sentence == f"undecided at deep: {LOST}, n = 3, region > 0"
+    assert [part["verdict"] for part in ours.parts] == ["undecided", "holds"]
+    ours = claims.claim("text", each(deep=lost, flat=bad), above=0)
+    assert (ours.verdict, ours.part) == ("fails", "flat")
+    ours = claims.claim("text", each(one=lost, two=lost), above=0)
+    assert ours.sentence == f"undecided: {LOST}, n = 3, region > 0"
+
+
+def test_a_spread_shows_nothing_only_where_all_arms_are_at_chance():
+    lost = contrast(0.1, 0.2, -0.4, at_chance="11")
+    ours = claims.claim("text", spread(ab=lost, bc=lost, ac=lost), below=3)
+    assert ours.sentence == f"undecided: {LOST}, n = 3, region spread < 3"
+    far = contrast(20, 21, 22, at_chance="01")
+    assert claims.claim("text", spread(ab=lost, bc=far, ac=far), below=3).verdict == "fails"
+    near = contrast(0.2, 0.3, 0.1, at_chance="01")
+    assert claims.claim("text", spread(ab=lost, bc=near, ac=near), below=3).verdict == "holds"
+
+
+def test_single_arms_losses_and_counts_of_chance_are_judged_also_at_chance():
+    assert claims.claim("text", contrast(9.8, 10.1, 10.2, at_chance="1", unit="%"), above=50).verdict == "fails"
+    assert claims.claim("text", contrast(0.0, 0.0, 0.0, at_chance="1", unit="%"), below=5).verdict == "holds"
+    loss = contrast(-0.5, -0.4, -0.6, at_chance="11", unit="")  # of the training loss, which is lower in one arm
+    assert claims.claim("text", loss, below=0).verdict == "holds"
+    never = contrast(*[False] * 6, at_chance="00", unit="")
+    assert claims.claim("text", never).verdict == "fails"
+
+
 def test_at_chance_is_a_claim_without_a_region():
     yes, no = contrast(*[True] * 6), contrast(*[False] * 6)
     assert claims.claim("text", yes).verdict == "holds"

@@ -1,5 +1,6 @@
 """Two processes train as one would with the same whole batch."""
 
+import copy
 import json
 import os
 import subprocess
@@ -19,6 +20,7 @@ from nbhelpers.perform import perform
 from nbhelpers.records import Store
 
 GROUPED = ConvNet(channels=[4, 6], norm={"name": "group", "groups": 2}, pool=(1,))
+GROUPED_RESNET = ResNet(stem=4, widths=(4, 6), blocks=(1, 2), norm={"name": "group", "groups": 2})
 
 
 @pytest.mark.parametrize(("count", "size"), [(64, 2), (7, 2), (10, 4), (8, 8)])
@@ -48,11 +50,38 @@ def test_sync_batchnorm_on_a_cpu_is_one_line():
         distributed.synchronised(torch.nn.BatchNorm2d(3), torch.device("cpu"))
 
 
+@pytest.mark.parametrize("layer", [torch.nn.Dropout(0.5), torch.nn.Dropout2d(0.3), torch.nn.AlphaDropout(0.2)], ids=str)
+def test_each_process_takes_its_part_of_the_masks_that_one_would_draw(layer):
+    x, parts = torch.rand(7, 3, 2, 2), []
+    torch.manual_seed(0)
+    whole = [layer(x), layer(x)]
+    for rank in range(3):
+        world, net = World(rank, 3), torch.nn.Sequential(copy.deepcopy(layer))
+        world.draw_whole_masks(net)
+        torch.manual_seed(0)
+        mine, _ = world.part(x, x)
+        parts.append([net(mine), net(mine)])
+        assert torch.equal(net.eval()(x), x) and torch.equal(net.eval()(mine), mine)
+    for drawn, shared in zip(whole, zip(*parts, strict=True), strict=True):
+        assert torch.equal(torch.cat(shared), drawn)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("recipe", [{}, {"mixing": "ricap"}, {"sam": 0.05, "steps_per_epoch": 3}])
-def test_two_processes_have_the_losses_of_one(make_run, recipe):
+@pytest.mark.parametrize(
+    ("model", "recipe"),
+    [
+        (GROUPED, {"mixing": "ricap"}),
+        (GROUPED_RESNET, {}),
+        (GROUPED_RESNET.model_copy(update={"norm": "none"}), {"lr": 0.01}),
+        (GROUPED_RESNET.model_copy(update={"dropout": 0.5}), {}),
+        (GROUPED_RESNET.model_copy(update={"dropout": 0.5}), {"sam": 0.05, "steps_per_epoch": 3}),
+    ],
+    ids=["ricap", "ResNet", "without norms", "dropout", "SAM and dropout"],
+)
+def test_two_processes_have_the_losses_of_one(make_run, model, recipe):
+    """Of nets without BatchNorm, which looks at a batch: here it is normalised by group, or not at all."""
     data = dict(make_run().data) | {"augment": ("crop", "flip"), "per_class": 17}  # 51 images: the last batch is uneven
-    run = make_run(model=GROUPED, data=data, epochs=3, **recipe)
+    run = make_run(model=model, data=data, epochs=3, **recipe)
     one, two = perform(run, "cpu", threads=1), launch.together(run, 2, "cpu")
     for mine, theirs in zip(one["history"], two["history"], strict=True):
         assert theirs["train_loss"] == pytest.approx(mine["train_loss"], rel=1e-5)

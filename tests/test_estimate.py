@@ -10,6 +10,7 @@ from nbhelpers.run import Data, Recipe, Run
 FIRST = 3 * 3 * 3 * 32 * 32 * 32  # multiply-accumulates of a 3x3 convolution from 3 to 32 channels, 32x32 pixels
 NEXT = 3 * 3 * 32 * 32 * 32 * 32  # from 32 to 32
 LAST = 32 * 10
+LAYERS, OUTPUTS = 6, 3 * 32 * 32 * 32 + 32 + 32 + 10  # of the net with one such convolution
 
 
 def run(model=None, seed: int = 0, **changes) -> Run:
@@ -90,18 +91,33 @@ def test_the_size_of_the_images_counts():
     assert half == (FIRST / 4 + LAST) * 650
 
 
-def test_seconds_are_start_steps_and_macs():
-    found = estimate.seconds(run())
-    assert found == pytest.approx(0.5 + 0.001 * 2 * 100 / 25 + (FIRST + LAST) * 650 / 25e9)
-    assert found < estimate.seconds(run(epochs=4)) < estimate.seconds(run(epochs=4, batch_size=1))
+def test_seconds_are_start_layers_macs_and_outputs():
+    def by_hand(steps, images):
+        return 0.5 + 150e-6 * LAYERS * steps + ((FIRST + LAST) / 100e9 + OUTPUTS / 1e9) * images
+
+    assert estimate.seconds(run()) == pytest.approx(by_hand(2 * 100 / 25, 650))
+    assert estimate.seconds(run(steps_per_epoch=9)) == pytest.approx(by_hand(2 * 9, 3 * 9 * 25 * 2 + 50))
+    assert estimate.seconds(run()) < estimate.seconds(run(epochs=4)) < estimate.seconds(run(epochs=4, batch_size=1))
+
+
+def test_sharpness_aware_minimisation_sees_each_training_image_twice():
+    plain, sam = run(), run(sam=0.05)
+    assert estimate.macs(sam) - estimate.macs(plain) == (FIRST + LAST) * 600
+    assert estimate.seconds(sam) - 0.5 == pytest.approx(2 * (estimate.seconds(plain) - 0.5), rel=0.1)
+
+
+def test_a_deep_narrow_net_takes_longer_than_a_shallow_one_of_as_many_macs():
+    deep, shallow = ConvNet(channels=[8] * 40), ConvNet(channels=[32] * 3)
+    many, few = (estimate.macs(run(net, size=8)) for net in (deep, shallow))
+    assert many < 1.3 * few and estimate.seconds(run(deep, size=8)) - 0.5 > 4 * (
+        estimate.seconds(run(shallow, size=8)) - 0.5
+    )
 
 
 def test_steps_are_those_of_the_recipe_or_of_whole_passes():
     assert estimate.steps(run(), 10) == 2 * 100 / 25
     assert estimate.steps(run(steps_per_epoch=9), 10) == 2 * 9
     assert estimate.steps(run(steps_per_epoch=9, epochs=5, stop_after=3), 10) == 3 * 9
-    found = estimate.seconds(run(steps_per_epoch=9))
-    assert found == pytest.approx(0.5 + 0.001 * 2 * 9 + (FIRST + LAST) * (3 * 9 * 25 * 2 + 50) / 25e9)
 
 
 @pytest.mark.parametrize(

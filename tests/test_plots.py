@@ -370,6 +370,57 @@ def test_the_key_of_a_strip_names_what_is_published_only_where_something_is():
     assert not any(line.get_markerfacecolor() == "none" for line in strip().axes[0].lines)
 
 
+# ------------------------------------------------------------------------ two seeds
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda n: plots.curves(runs(seeds=n), "blocks", "test_accuracy", "activation"),
+        lambda n: plots.learning(runs(seeds=n), "activation", panel="blocks"),
+        lambda n: plots.by_layer(runs(seeds=n), "slope@1", "activation", "blocks"),
+        lambda n: plots.tradeoffs(runs(blocks=(1,), seeds=n), "activation", "test_accuracy", {"blocks": "blocks"}),
+        lambda n: plots.strip(runs(blocks=(1,), seeds=n), "activation", "test_accuracy", zero=True),
+    ],
+    ids=["curves", "learning", "by_layer", "tradeoffs", "strip"],
+)
+def test_two_seeds_have_no_interval_which_would_hide_all_else_and_the_figure_says_so(draw):
+    def reach(axis):
+        return max(map(np.ptp, (axis.get_xlim(), axis.get_ylim())))
+
+    def said(figure):
+        return figure.legends[0].get_title().get_text() + " ".join(legend(figure))
+
+    two, three = draw(2), draw(3)
+    assert "2 seeds: no interval" in said(two) or "from 3 seeds" in said(two)
+    assert "2 seeds" not in said(three) and "from 3 seeds" not in said(three)
+    assert reach(two.axes[0]) <= reach(three.axes[0]) and not any(
+        isinstance(band, matplotlib.collections.PolyCollection) for band in two.axes[0].collections
+    )
+
+
+def test_where_some_points_alone_have_two_seeds_the_figure_says_so():
+    df = runs(activations=("relu",))
+    df = df[(df["blocks"] == 1) | (df["seed"] < 2)]
+    figure = plots.curves(df, "blocks", "test_accuracy", "activation")
+    assert figure.legends[0].get_title().get_text() == "no interval where\nthere are 2 seeds"
+    (container,) = [c for c in figure.axes[0].containers if isinstance(c, ErrorbarContainer)]
+    (bar,) = [segment for segment in container.lines[2][0].get_segments() if len(segment)]
+    assert np.allclose(bar[:, 1], [32 - T2 * 2 / math.sqrt(3), 32 + T2 * 2 / math.sqrt(3)])
+
+
+def test_a_change_of_accuracy_may_be_below_zero():
+    df = runs().assign(test_accuracy=[-3.0, -2.0, -1.0, 1.0, 2.0, 3.0] * 2)
+    low, _ = plots.curves(df, "blocks", "test_accuracy", "activation", ylabel="change of accuracy").axes[0].get_ylim()
+    assert low < -3
+
+
+def test_of_two_seeds_a_learning_curve_shows_each():
+    axis = plots.learning(runs(activations=("relu",), seeds=2), "activation", panel="blocks").axes[0]
+    assert [list(line.get_ydata()) for line in axis.lines] == [[3.0, 2.5], [2.0, 1.5], [4.0, 3.5]]
+    assert not axis.collections and axis.lines[0].get_label() == "relu"
+
+
 # ------------------------------------------------------------------------ heat
 
 

@@ -124,13 +124,28 @@ def test_with_one_seed_the_mean_is_judged_and_with_more_the_interval():
     assert wide["undecided"].iloc[0] == 0 and wide["undecided"].iloc[-1] == 1
 
 
+def test_where_nothing_was_learnt_or_no_seed_differs_there_is_no_verdict():
+    lost = runs(frame(train_loss=np.inf))  # a loss that is not finite counts as chance
+    found = claims.claim("t", Extreme(lost, "least"), planned=6, above=-90)
+    assert found.sentence == "undecided at a, y: all runs compared are at chance, n = 6, region > -90"
+    assert (claims.by_seeds(Extreme(lost, "least"), above=-90)["undecided"] == 1).all()
+    df = frame({("x", "a"): -3.0, ("x", "b"): -3.0, ("x", "c"): -3.0}, sd=0, groups=["x"])
+    assert claims.claim("t", Extreme(runs(df), "largest"), below=0).verdict == "holds"
+    df.loc[df.activation == "a", "test_accuracy"] += 3.0
+    df["test_accuracy"] = df["test_accuracy"].round(6)
+    found = claims.claim("t", Extreme(runs(df), "largest"), below=0)
+    assert (found.verdict, found.rule, found.margin) == ("undecided", "equal", None)
+    assert found.sentence == "undecided at a, x: no seed shows a difference, n = 6, region < 0"
+
+
 def test_equal_arms_are_seldom_said_to_beat_the_reference():
     """18 equal arms in 3 groups, 400 times: "no arm beats the reference in some group" must seldom fail."""
     rng, wrong, cover = np.random.default_rng(2), 0, 0
     arms, groups = [f"a{i}" for i in range(18)], ["x", "y", "z"]
     for _ in range(400):
         values = rng.normal(0, 1, (3, 19, 3)) + rng.normal(0, 3, (3, 1, 3))
-        source = pooled.Runs(groups, arms, values, np.zeros((3, 18), bool), np.full((3, 18), np.nan))
+        sound = {"apart": np.zeros((3, 18), bool), "chance": np.zeros((3, 19, 3), bool)}
+        source = pooled.Runs(groups, arms, values, errors=np.full((3, 18), np.nan), **sound)
         extreme = Extreme(source, "largest")
         wrong += pooled.judge(extreme, Region(high=0.0)) == "fails"
         _, low, high, _ = extreme.interval(0.05)

@@ -717,6 +717,7 @@ def test_a_claim_waits_for_the_planned_seeds(study, shown):
 def test_reversals_are_the_share_of_single_seeds_that_say_the_opposite(study, shown):
     s = study()
     s.claim("above", contrast(5.0, 5.1, 5.2), above=0)
+    assert s.reversals() == "One seed alone would have said the opposite in 0% of cases (1 decided claim)"
     s.claim("below", contrast(5.0, 5.1, 5.2), below=0)
     assert [verdict.verdict for verdict in s.verdicts] == ["holds", "fails"]
     assert s.reversals() == "One seed alone would have said the opposite in 0% of cases (2 decided claims)"

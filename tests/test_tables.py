@@ -318,6 +318,15 @@ def test_side_by_side_with_one_label_and_a_mixed_cell():
     assert table.values.tolist() == [["relu", "1 of 3 at chance [1%, 91%]"]]
 
 
+def test_two_seeds_are_shown_as_they_are():
+    row = only(tables.results(frame(relu=[20, 22]), ARM))
+    assert (row["n"], row["test accuracy, mean"], row["95% interval"]) == (2, "21.00", "of 2 seeds: 20.00, 22.00")
+    gap = pd.DataFrame({"blocks": [1, 1], "seed": [0, 1], "value": [1.0, -2.0]})
+    (row,) = tables.means({"gap": gap}, "blocks").to_dict("records")
+    assert (row["points"], row["95% interval"]) == ("-0.50", "of 2 seeds: 1.00, -2.00")
+    assert tables.side_by_side({"ran": frame(relu=[20, 22])}, ["activation"])["ran"].tolist() == ["21.00, n = 2"]
+
+
 def test_side_by_side_of_nothing_is_empty():
     assert tables.side_by_side({"ran": tables.runs([], {}), "full": tables.runs([], {})}, ARM).empty
 
@@ -366,6 +375,22 @@ def test_layers_end_in_their_sums():
         ["sum", "", "", "1,226", "885,056"],
     ]
     assert rows[0]["output"] == (32, 32, 32) and len(rows) == 2
+
+
+def test_layers_of_a_block_are_one_row():
+    rows = [
+        {"layer": "stem", "type": "Conv2d", "output": (4, 8, 8), "parameters": 10, "macs": 640},
+        {"layer": "stage1.0.conv1", "type": "Conv2d", "output": (4, 8, 8), "parameters": 20, "macs": 1280},
+        {"layer": "stage1.0.norm1", "type": "BatchNorm2d", "output": (4, 8, 8), "parameters": 8, "macs": 0},
+        {"layer": "stage1.0.conv2", "type": "Conv2d", "output": (6, 4, 4), "parameters": 30, "macs": 480},
+        {"layer": "stage1.10.conv1", "type": "Conv2d", "output": (6, 4, 4), "parameters": 40, "macs": 640},
+    ]
+    assert tables.layers(rows, block=r"stage\d+\.\d+").values.tolist() == [
+        ["stem", "Conv2d", "4×8×8", "10", "640"],
+        ["stage1.0", "2 Conv2d, 1 BatchNorm2d", "6×4×4", "58", "1,760"],
+        ["stage1.10", "Conv2d", "6×4×4", "40", "640"],
+        ["sum", "", "", "108", "3,040"],
+    ]
 
 
 def test_a_probe_has_a_row_for_each_run_that_has_it():

@@ -179,24 +179,67 @@ def test_evaluate_prints_and_draws(trained, capsys):
     assert np.trace(found["confusion"]) / 100 == pytest.approx(found["accuracy"] / 100)
 
 
-def test_predict_answers_a_pickle_row_by_row(tmp_path, capsys):
+@pytest.fixture
+def simple(tmp_path):
+    """A weights file, its net, and images for it."""
     whole, spec = datasets.load("shapes", size=16, classes=4), MLP(hidden=(8,))
-    images, net = np.array(whole.test_images[::40]), build(spec, (3, 16, 16), 4, 0)
-    about = {"model": spec.canonical(), "shape": [3, 16, 16], "class_names": whole.class_names}
-    weights.save(
-        tmp_path / "net.safetensors", net.state_dict(), about | {"mean": [0.4, 0.5, 0.6], "std": [0.2, 0.3, 0.4]}
-    )
+    net, about = build(spec, (3, 16, 16), 4, 0), {"model": spec.canonical(), "shape": [3, 16, 16]}
+    about |= {"class_names": whole.class_names, "mean": [0.4, 0.5, 0.6], "std": [0.2, 0.3, 0.4]}
+    weights.save(tmp_path / "net.safetensors", net.state_dict(), about)
+    return tmp_path / "net.safetensors", net, np.array(whole.test_images[::40])
+
+
+def labels_of(net, images, mean, std) -> list[int]:
+    return net(torch.from_numpy(((images / 255 - mean) / std).transpose(0, 3, 1, 2)).float()).argmax(1).tolist()
+
+
+def test_predict_answers_a_pickle_row_by_row(simple, tmp_path, capsys):
+    path, net, images = simple
     held = {b"data": images.transpose(0, 3, 1, 2).reshape(len(images), -1), b"ids": np.arange(len(images))}
     (tmp_path / "test.pkl").write_bytes(pickle.dumps(held))
-    words = ["predict", "--checkpoint", str(tmp_path / "net.safetensors"), "--input", str(tmp_path / "test.pkl")]
+    words = ["predict", "--checkpoint", str(path), "--input", str(tmp_path / "test.pkl")]
     code, out, _ = command([*words, "--output", str(tmp_path / "o.csv")], capsys)
     assert code == 0 and "flat rows, channel by channel" in out and "0 circle, 1 square" in out
     with open(tmp_path / "o.csv", newline="") as file:
         rows = list(csv.reader(file))
-    normal = (images / 255 - [0.4, 0.5, 0.6]) / [0.2, 0.3, 0.4]
-    expected = net(torch.from_numpy(normal.transpose(0, 3, 1, 2)).float()).argmax(1).tolist()
+    expected = labels_of(net, images, [0.4, 0.5, 0.6], [0.2, 0.3, 0.4])
     assert rows == [["ID", "Labels"], *[[str(i), str(label)] for i, label in enumerate(expected)]]
     assert len(set(expected)) > 1
+
+
+def test_predict_takes_another_mean_and_std_and_says_which(simple, tmp_path, capsys):
+    path, net, images = simple
+    np.savez(tmp_path / "a.npz", images=images)
+    words = ["predict", "--checkpoint", str(path), "--input", str(tmp_path / "a.npz")]
+    words += ["--output", str(tmp_path / "o.csv")]
+
+    def answered(*more):
+        code, out, _ = command([*words, *more], capsys)
+        assert code == 0
+        with open(tmp_path / "o.csv", newline="") as file:
+            return out, [int(row["Labels"]) for row in csv.DictReader(file)]
+
+    own, other = ([0.4, 0.5, 0.6], [0.2, 0.3, 0.4]), ([0.9, 0.5, 0.1], [0.02, 0.2, 2.0])
+    out, labels = answered()
+    assert labels == labels_of(net, images, *own) != labels_of(net, images, *other)
+    assert "normalised with mean 0.4, 0.5, 0.6 (as in training), std 0.2, 0.3, 0.4 (as in training)" in out
+    out, labels = answered("--mean", *map(str, other[0]), "--std", *map(str, other[1]))
+    assert labels == labels_of(net, images, *other)
+    assert "normalised with mean 0.9, 0.5, 0.1 (given), std 0.02, 0.2, 2 (given)" in out
+    assert "mean 0.9, 0.5, 0.1 (given), std 0.2, 0.3, 0.4 (as in" in answered("--mean", *map(str, other[0]))[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--mean", "0.5"], "mean: [0.5]: must be 3 numbers, one for each channel"),
+        (["--mean", "0.5", "nan", "0.5"], "mean: [0.5, nan, 0.5]: must be 3 numbers, one for each channel"),
+        (["--std", "0.5", "0", "0.5"], "std: [0.5, 0.0, 0.5]: must be 3 positive numbers, one for each channel"),
+    ],
+)
+def test_a_mean_or_std_that_is_not_allowed_is_one_line(simple, capsys, words, line):
+    code, _, err = command(["predict", "--checkpoint", str(simple[0]), "--input", "shapes", *words], capsys)
+    assert code == 2 and err == f"nbhelpers: {line}\n"
 
 
 def test_evaluate_without_labels_is_one_line(trained, tmp_path, capsys):

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from nbhelpers import weights
+from nbhelpers.answering import normalised
 from nbhelpers.errors import InputError
 from nbhelpers.models.initialise import build
 from nbhelpers.models.resnet import NAMED, narrowed
@@ -81,17 +82,17 @@ def test_weights_that_are_not_the_models_are_named(net, tmp_path):
 
 
 class Usual(nn.Module):
-    """ResNet-34 of the CIFAR-10 study as such nets are usually written, with the usual names of its layers."""
+    """A ResNet of the CIFAR-10 study as such nets are usually written, with the usual names of its layers."""
 
-    def __init__(self):
+    def __init__(self, model="resnet34", block=None):
         super().__init__()
-        spec, width = NAMED["resnet34"], NAMED["resnet34"].stem
+        spec, width, block = NAMED[model], NAMED[model].stem, block or UsualBlock
         self.conv1, self.bn1 = nn.Conv2d(3, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)
         for stage, (wide, count) in enumerate(zip(spec.widths, spec.blocks, strict=True), 1):
             blocks = []
             for i in range(count):
-                blocks.append(UsualBlock(width, wide, 2 if stage > 1 and i == 0 else 1))
-                width = wide
+                blocks.append(block(width, wide, 2 if stage > 1 and i == 0 else 1))
+                width = wide * block.expansion
             setattr(self, f"layer{stage}", nn.Sequential(*blocks))
         self.linear = nn.Linear(width, 10)
 
@@ -103,6 +104,8 @@ class Usual(nn.Module):
 
 
 class UsualBlock(nn.Module):
+    expansion = 1
+
     def __init__(self, width, wide, stride):
         super().__init__()
         self.conv1, self.bn1 = nn.Conv2d(width, wide, 3, stride, 1, bias=False), nn.BatchNorm2d(wide)
@@ -116,6 +119,63 @@ class UsualBlock(nn.Module):
         return torch.relu(y + self.shortcut(x))
 
 
+class GatedBlock(UsualBlock):
+    """With squeeze-excitation by 1x1 convolutions, in a module of its own."""
+
+    def __init__(self, width, wide, stride):
+        super().__init__(width, wide, stride)
+        self.se = nn.Module()
+        self.se.pool, self.se.fc1 = nn.AdaptiveAvgPool2d(1), nn.Conv2d(wide, wide // 16, 1)
+        self.se.fc2 = nn.Conv2d(wide // 16, wide, 1)
+
+    def forward(self, x):
+        y = self.bn2(self.conv2(torch.relu(self.bn1(self.conv1(x)))))
+        gate = torch.sigmoid(self.se.fc2(torch.relu(self.se.fc1(self.se.pool(y)))))
+        return torch.relu(y * gate + self.shortcut(x))
+
+
+class GatedBottleneck(nn.Module):
+    """With squeeze-excitation by linear layers without bias, in a row."""
+
+    expansion = 4
+
+    def __init__(self, width, wide, stride):
+        super().__init__()
+        out = 4 * wide
+        self.conv1, self.bn1 = nn.Conv2d(width, wide, 1, bias=False), nn.BatchNorm2d(wide)
+        self.conv2, self.bn2 = nn.Conv2d(wide, wide, 3, stride, 1, bias=False), nn.BatchNorm2d(wide)
+        self.conv3, self.bn3 = nn.Conv2d(wide, out, 1, bias=False), nn.BatchNorm2d(out)
+        layers = (nn.Linear(out, out // 16, bias=False), nn.ReLU(), nn.Linear(out // 16, out, bias=False), nn.Sigmoid())
+        self.fc = nn.Sequential(*layers)
+        same = width == out and stride == 1
+        self.downsample = (
+            None if same else nn.Sequential(nn.Conv2d(width, out, 1, stride, bias=False), nn.BatchNorm2d(out))
+        )
+
+    def forward(self, x):
+        y = torch.relu(self.bn2(self.conv2(torch.relu(self.bn1(self.conv1(x))))))
+        y = self.bn3(self.conv3(y))
+        y = y * self.fc(y.mean((2, 3)))[:, :, None, None]
+        return torch.relu(y + (x if self.downsample is None else self.downsample(x)))
+
+
+@pytest.mark.parametrize(("model", "block"), [("resnet34_se", GatedBlock), ("resnet50_se", GatedBottleneck)])
+def test_squeeze_excitation_is_read_whatever_its_layers_are_called(tmp_path, model, block):
+    torch.manual_seed(0)
+    usual = Usual(model, block).eval()
+    assert sum(p.numel() for p in usual.parameters()) == {"resnet34_se": 4_842_061, "resnet50_se": 5_311_282}[model]
+    torch.save(usual.state_dict(), tmp_path / "net.pth")
+    x = torch.rand(3, 3, 32, 32)
+    torch.testing.assert_close(weights.load(tmp_path / "net.pth", model).net(x), usual(x), rtol=1e-4, atol=1e-5)
+    assert "these are not the weights of " in fails(tmp_path / "net.pth", model.removesuffix("_se"))
+
+
+def test_a_block_with_a_layer_too_many_is_one_line(tmp_path):
+    state = Usual("resnet34_se", GatedBlock).state_dict() | {"layer1.0.se.fc3.weight": torch.zeros(2, 42)}
+    torch.save(state, tmp_path / "net.pth")
+    assert "these are not the weights of resnet34_se: " in fails(tmp_path / "net.pth", "resnet34_se")
+
+
 @pytest.mark.parametrize("wrap", [lambda s: s, lambda s: {"model_state_dict": s, "epoch": 300}])
 @pytest.mark.parametrize("prefix", ["", "module."])
 def test_a_state_dict_with_the_usual_names_answers_as_its_own_net(tmp_path, wrap, prefix):
@@ -125,7 +185,8 @@ def test_a_state_dict_with_the_usual_names_answers_as_its_own_net(tmp_path, wrap
     found = weights.load(tmp_path / "net.pth", "resnet34")
     x = torch.rand(3, 3, 32, 32)
     torch.testing.assert_close(found.net(x), usual(x), rtol=1e-4, atol=1e-5)
-    assert "taken as resnet34 for CIFAR-10, normalised as in the set ran" in found.note
+    assert "taken as resnet34 for CIFAR-10" in found.note
+    assert normalised(found).endswith("std 0.247, 0.2435, 0.2616 (of the set ran)")
     assert found.about["class_names"][0] == "airplane" and len(found.about["mean"]) == 3
 
 

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from nbhelpers import contrasts, stats
-from nbhelpers.plots.style import UNITS, colour, new, title_of
+from nbhelpers.plots.style import UNITS, colour, half_width, new, note_of, title_of
 
 
 def curves(
@@ -35,14 +35,15 @@ def curves(
         df = df.assign(**{x: df[x].map(places)})
         if published is not None:
             published = published[published[x].isin(ticks)].assign(**{x: published[x].map(places)})
-    width = 0.12 * _least_gap(df[x])
+    width, counts = 0.12 * _least_gap(df[x]), set()
     for i, arm in enumerate(arms):
         own, shade, shift = df[df[hue] == arm], colour(arm, i), (i - (len(arms) - 1) / 2) * width
         axis.scatter(own[x] + shift - width / 4, own[y], s=14, color=shade, alpha=0.45, linewidths=0)
         groups = {position: _mean(group, y, [x, hue]) for position, group in own.groupby(x)}
         at = np.array(list(groups)) + shift
         means = np.array([g.mean for g in groups.values()])
-        halves = np.array([g.half_width if g.n > 1 else np.nan for g in groups.values()])
+        halves = np.array([half_width(g) for g in groups.values()])
+        counts |= {g.n for g in groups.values()}
         axis.errorbar(
             at, means, halves, color=shade, marker="o", markersize=5, capsize=4, linewidth=1.8, label=str(arm)
         )
@@ -62,13 +63,16 @@ def curves(
         axis.axhline(chance, color="0.4", linestyle=":", linewidth=1.2, label="chance")
     if "accuracy" in (ylabel or y):  # a wide interval of few seeds would else show impossible values
         low, high = axis.get_ylim()
-        axis.set_ylim(max(0, low), min(100, high))
+        axis.set_ylim(low if df[y].min() < 0 else max(0, low), min(100, high))  # a change may be below 0
     if zero:
         axis.axhline(0, color="0.3", linewidth=1)
     axis.set(xlabel=xlabel or x.replace("_", " "), ylabel=ylabel or UNITS.get(y, y))
     axis.set_xticks(sorted(df[x].unique()), ticks)
     title_of(figure, title)
-    figure.legend(*axis.get_legend_handles_labels(), loc="outside right center", fontsize=9)
+    note = note_of(counts)
+    figure.legend(
+        *axis.get_legend_handles_labels(), loc="outside right center", fontsize=9, title=note, title_fontsize=9
+    )
     return figure
 
 
@@ -102,11 +106,12 @@ def strip(
     """
     arms = list(dict.fromkeys(df[by]))
     figure, axis = new(8, (0.4 if zero else 0.75) * len(arms) + 1.2)
+    counts: set[int] = set()
     for i, arm in enumerate(arms):
         own, shade = df[df[by] == arm][x], "#0173b2" if zero else colour(arm, i)
         ours = stats.interval(own)
         axis.scatter(own, np.full(len(own), i - 0.12), s=26, color=shade, alpha=0.4, linewidths=0)
-        half = ours.half_width if ours.n > 1 else 0
+        half, counts = np.nan_to_num(half_width(ours)), counts | {ours.n}
         axis.errorbar(ours.mean, i - 0.12, xerr=half, color=shade, marker="o", markersize=6, capsize=4, linewidth=1.8)
         hollow = {"markerfacecolor": "none", "markeredgecolor": shade, "linestyle": "none"}
         if repeats is not None and (runs := repeats[repeats[by] == arm]["value"]).size:
@@ -118,7 +123,10 @@ def strip(
     if zero:
         axis.axvline(0, color="0.3", linewidth=1)
     axis.set_xlabel(xlabel or UNITS.get(x, x))
-    key = [Line2D([], [], color="0.3", marker="o", label="ours: mean, 95% interval, seeds")]
+    ours_are = (
+        "ours: mean, 95% interval (from 3 seeds), seeds" if note_of(counts) else "ours: mean, 95% interval, seeds"
+    )
+    key = [Line2D([], [], color="0.3", marker="o", label=ours_are)]
     if published is not None:
         key.append(Line2D([], [], color="0.3", marker="D", markerfacecolor="none", linestyle="none", label="published"))
     figure.legend(handles=key, loc="outside lower center", ncols=2, fontsize=9)

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from nbhelpers import stats, tables
-from nbhelpers.plots.style import UNITS, colour, new, plain_log_ticks, title_of
+from nbhelpers.plots.style import UNITS, colour, new, note_of, plain_log_ticks, title_of
 
 
 def learning(
@@ -27,6 +27,7 @@ def learning(
     """
     arms = list(dict.fromkeys(df[hue]))
     figure, panels = _panels(list(dict.fromkeys(df[panel])) if panel else [None])
+    counts: set[int] = set()
     for value, axis in panels:
         here = df if value is None else df[df[panel] == value]
         theirs = published if published is None or value is None else published[published[panel] == value]
@@ -36,14 +37,14 @@ def learning(
                 continue
             series = pd.DataFrame([pd.Series([float(row[y]) for row in history]) for history in own["history"]])
             label = f"{arm}, diverged" if (own["status"] == "diverged").all() else str(arm)
-            _line(axis, np.arange(1, series.shape[1] + 1), series, colour(arm, i), label, logarithmic)
+            counts |= _line(axis, np.arange(1, series.shape[1] + 1), series, colour(arm, i), label, logarithmic)
             if theirs is not None and not (curve := theirs[theirs[hue] == arm]).empty:
                 curve = curve.groupby("epoch")["value"].mean()
                 style = {"color": colour(arm, i), "linestyle": "--", "linewidth": 1.2}
                 axis.plot(curve.index, curve, label=f"{arm}, published", **style)
         if value is not None:
             axis.set_title(f"{panel.replace('_', ' ')} = {value}", fontsize=10)
-    _finish(figure, panels, ylabel or UNITS.get(y, y), title, logarithmic)
+    _finish(figure, panels, counts, ylabel or UNITS.get(y, y), title, logarithmic)
     return figure
 
 
@@ -56,14 +57,16 @@ def by_epoch(
     """
     arms = list(dict.fromkeys(measured[hue]))
     figure, panels = _panels(list(dict.fromkeys(measured[panel])))
+    counts: set[int] = set()
     for value, axis in panels:
         for i, arm in enumerate(arms):
             own = measured[(measured[panel] == value) & (measured[hue] == arm)]
             series = own.pivot(index="seed", columns="epoch", values="value")
             if not series.empty:
-                _line(axis, series.columns.to_numpy(), series, colour(arm, i), str(arm), logarithmic)
+                at = series.columns.to_numpy()
+                counts |= _line(axis, at, series, colour(arm, i), str(arm), logarithmic)
         axis.set_title(str(value), fontsize=10)
-    _finish(figure, panels, ylabel, title, logarithmic)
+    _finish(figure, panels, counts, ylabel, title, logarithmic)
     return figure
 
 
@@ -80,20 +83,34 @@ def _panels(values: Sequence[Any]) -> tuple[Figure, list[tuple[Any, Any]]]:
     return figure, list(zip(values, axes.flat, strict=False))
 
 
-def _line(axis, at: np.ndarray, series: pd.DataFrame, shade: str, label: str, logarithmic: bool) -> None:
-    """The mean of the rows of `series` with its 95% interval; geometric on a logarithmic axis."""
+def _line(
+    axis, at: np.ndarray, series: pd.DataFrame, shade: str, label: str, logarithmic: bool, size: float = 0
+) -> set[int]:
+    """The mean of the rows of `series` with its 95% interval; geometric on a logarithmic axis.
+
+    Of two rows the rows themselves, as thin lines. Returns how many rows there are. size: of the markers, where every
+    value has one.
+    """
     table = series.where(np.isfinite(series))
     table = np.log(table.where(table > 0)) if logarithmic else table
     mean, n = table.mean().to_numpy(), table.count().to_numpy()
-    half = np.array([stats.t_quantile(k - 1) / np.sqrt(k) if k > 1 else np.nan for k in n]) * table.std().to_numpy()
+    some = [k if k >= stats.LEAST_SEEDS else 0 for k in n]
+    half = np.array([stats.t_quantile(k - 1) / np.sqrt(k) if k else np.nan for k in some]) * table.std().to_numpy()
     ends = [np.exp(v) if logarithmic else v for v in (mean, mean - half, mean + half)]
-    marker = "o" if np.isfinite(ends[0]).sum() < 3 else None  # a line of one point is none
-    axis.plot(at, ends[0], color=shade, linewidth=1.8, marker=marker, markersize=4, label=label)
-    if n.max() > 1:
+    lonely = np.isfinite(ends[0]).sum() < 3  # a line of one point is none
+    style = {"marker": "o", "markersize": size or 4} if size or lonely else {}
+    axis.plot(at, ends[0], color=shade, linewidth=1.6 if size else 1.8, label=label, **style)
+    if n.max() >= stats.LEAST_SEEDS:
         axis.fill_between(at, ends[1], ends[2], color=shade, alpha=0.2, linewidth=0)
+    elif n.max() == 2:
+        for row in series.to_numpy(float):
+            axis.plot(
+                at, row, color=shade, linewidth=0.8, alpha=0.6, **({"marker": ".", "markersize": 3} if lonely else {})
+            )
+    return set(map(int, n))
 
 
-def _finish(figure: Figure, panels: Sequence[tuple[Any, Any]], ylabel: str, title: str, logarithmic: bool) -> None:
+def _finish(figure: Figure, panels: Sequence[tuple[Any, Any]], counts, ylabel: str, title: str, logarithmic) -> None:
     for i, (_, axis) in enumerate(panels):
         place = axis.get_subplotspec()
         if logarithmic:
@@ -105,7 +122,8 @@ def _finish(figure: Figure, panels: Sequence[tuple[Any, Any]], ylabel: str, titl
             axis.set_xlabel("epoch", fontsize=10)
         axis.xaxis.get_major_locator().set_params(integer=True)
     found = {text: h for _, a in panels for h, text in zip(*a.get_legend_handles_labels(), strict=True)}
-    figure.legend(found.values(), found.keys(), loc="outside right center", fontsize=9)
+    note = {"title": note_of(counts), "title_fontsize": 9}
+    figure.legend(found.values(), found.keys(), loc="outside right center", fontsize=9, **note)
     title_of(figure, title)
 
 
@@ -132,7 +150,7 @@ def by_layer(
     columns, rows = (len(panels), len(moments)) if panel else (len(moments), 1)
     size = (3.1 * columns + 0.8, 2.7 * rows + 0.5) if panel else (3.6 * columns + 1.4, 3.8)
     figure, axes = new(*size, columns, rows, sharey=True, squeeze=False, sharex="col")
-    axes = axes if panel else axes.T
+    axes, counts = axes if panel else axes.T, set()
     for row, moment in zip(axes, moments, strict=True):
         for axis, value in zip(row, panels, strict=True):
             for i, arm in enumerate(arms):
@@ -141,13 +159,8 @@ def by_layer(
                     continue
                 table = tables.probe(own, probe, moment).dropna(axis=1, how="all")
                 table = table[[name for name in table if not without or without not in name]]
-                table = np.log(table.clip(lower=1e-12)) if logarithmic else table
-                mean, n, at = table.mean().to_numpy(), len(table), np.arange(1, table.shape[1] + 1)
-                half = stats.t_quantile(n - 1) * table.std().to_numpy() / np.sqrt(n) if n > 1 else 0 * mean
-                ends = [mean, mean - half, mean + half]
-                mean, low, high = [np.exp(v) for v in ends] if logarithmic else ends
-                axis.plot(at, mean, marker="o", markersize=4, color=colour(arm, i), linewidth=1.6, label=str(arm))
-                axis.fill_between(at, low, high, color=colour(arm, i), alpha=0.2, linewidth=0)
+                table, at = table.clip(lower=1e-12) if logarithmic else table, np.arange(1, table.shape[1] + 1)
+                counts |= _line(axis, at, table, colour(arm, i), str(arm), logarithmic, size=4)
             if bound:
                 axis.axhline(bound[0], color="0.3", linestyle="--", linewidth=1.2, label=bound[1])
             if logarithmic:
@@ -160,6 +173,7 @@ def by_layer(
         axis.set_ylabel(ylabel if place.is_first_col() else "", fontsize=10)
         last = ", the last one linear" if table.columns[-1] in ("linear", "output") else ""
         axis.set_xlabel(f"layer, from the input{last}" if place.is_last_row() else "", fontsize=10)
-    figure.legend(*axes[0, -1].get_legend_handles_labels(), loc="outside right center", fontsize=9)
+    note = {"title": note_of(counts), "title_fontsize": 9}
+    figure.legend(*axes[0, -1].get_legend_handles_labels(), loc="outside right center", fontsize=9, **note)
     title_of(figure, title)
     return figure

@@ -1,5 +1,6 @@
 """The project's look: one style, and the same colour for the same arm in all notebooks."""
 
+import math
 import textwrap
 from typing import Any
 
@@ -7,6 +8,7 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
+from nbhelpers import stats
 from nbhelpers.plots import theme
 
 COLOURS = {  # the same arm has the same colour in all notebooks
@@ -79,6 +81,21 @@ def new(width: float = 8, height: float = 4.5, columns: int = 1, rows: int = 1, 
     style()
     with plt.ioff():
         return plt.subplots(rows, columns, figsize=(width, height), **options)
+
+
+def half_width(ours: stats.Interval) -> float:
+    """The length of an error bar; nan, for none, below three seeds.
+
+    The interval of two reaches six times their distance to either side: it says nothing, and all else would be hidden.
+    """
+    return ours.half_width if ours.n >= stats.LEAST_SEEDS else math.nan
+
+
+def note_of(counts: set[int]) -> str | None:
+    """What a figure says, over its legend, of the numbers of seeds behind its means: where two have no interval."""
+    if 2 not in counts:
+        return None
+    return "2 seeds: no interval" if max(counts) == 2 else "no interval where\nthere are 2 seeds"
 
 
 def title_of(figure: Figure, text: str) -> None:

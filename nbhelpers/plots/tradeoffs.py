@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from nbhelpers import fronts, stats
-from nbhelpers.plots.style import UNITS, colour, new, title_of
+from nbhelpers.plots.style import UNITS, colour, half_width, new, note_of, title_of
 
 
 def tradeoffs(df: pd.DataFrame, hue: str, y: str, costs: Mapping[str, str], title: str = "") -> Figure:
@@ -22,7 +22,7 @@ def tradeoffs(df: pd.DataFrame, hue: str, y: str, costs: Mapping[str, str], titl
         for i, arm in enumerate(arms):
             own, shade = df[df[hue] == arm], colour(arm, i)
             ours = stats.interval(own[y])
-            half = ours.half_width if ours.n > 1 else None
+            half = half_width(ours)
             at = means.loc[arm, cost]
             axis.scatter(own[cost], own[y], s=14, color=shade, alpha=0.45, linewidths=0)
             axis.errorbar(at, ours.mean, half, color=shade, marker="o", markersize=6, capsize=4, label=str(arm))
@@ -33,7 +33,8 @@ def tradeoffs(df: pd.DataFrame, hue: str, y: str, costs: Mapping[str, str], titl
         axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
         axis.tick_params(axis="x", labelsize=9)
     axes[0, 0].set_ylabel(UNITS.get(y, y))
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right center", fontsize=9)
+    note = {"title": note_of(set(df.groupby(hue).size())), "title_fontsize": 9}
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right center", fontsize=9, **note)
     title_of(figure, title)
     return figure
 
