@@ -39,6 +39,10 @@ class Verdict:
     alpha: float
     parts: list[dict]
 
+    def __post_init__(self):
+        for field in fields(self):
+            object.__setattr__(self, field.name, _rounded(getattr(self, field.name)))
+
     @property
     def effect(self) -> str:
         """The number that decided it, such as "+12.3 points" or "in 5 of 6 seeds"; the values where it is interim."""
@@ -113,11 +117,8 @@ class Verdict:
         return f"{lead} {self.where}".strip() + f": {said}"
 
     def to_dict(self) -> dict:
-        """Plain values for JSON, with the sentence; nothing is nan or infinite.
-
-        Numbers have 10 digits: the last ones of the sixteen are another processor's.
-        """
-        return rounded(asdict(self)) | {"sentence": self.sentence}
+        """Plain values for JSON, with the sentence; nothing is nan or infinite."""
+        return asdict(self) | {"sentence": self.sentence}
 
     @classmethod
     def from_dict(cls, written: dict) -> Verdict:
@@ -125,10 +126,10 @@ class Verdict:
         return cls(**{field.name: written[field.name] for field in fields(cls)})
 
 
-def rounded(value: Any) -> Any:
-    """`value` with its numbers, also those within dicts and lists, to 10 significant digits."""
+def _rounded(value: Any) -> Any:
+    """`value` with its numbers, also those within dicts and lists, to 10 digits: further ones differ by processor."""
     if isinstance(value, float):
         return float(f"{value:.10g}")
     if isinstance(value, dict):
-        return {name: rounded(item) for name, item in value.items()}
-    return [rounded(item) for item in value] if isinstance(value, list) else value
+        return {name: _rounded(item) for name, item in value.items()}
+    return [_rounded(item) for item in value] if isinstance(value, list) else value
