@@ -104,9 +104,9 @@ def prepare(variant: str, shape: Shape) -> None:
 
 
 def follow_parent() -> None:
-    from nbhelpers import perform
+    from nbhelpers import workers
 
-    perform.follow_parent()
+    workers.follow_parent()
 
 
 def measure(epochs: int, steps: int) -> tuple[float, int]:

@@ -15,7 +15,8 @@ import torch
 
 from nbhelpers.models import MLP, Custom
 from nbhelpers.records import Store
-from nbhelpers.sweep import LOST_TWICE, Failure, default_workers, execute, missing
+from nbhelpers.sweep import Failure, default_workers, execute, missing
+from nbhelpers.workers import LOST_TWICE
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals of a POSIX system")
 NETS = '''
