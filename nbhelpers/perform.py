@@ -1,7 +1,6 @@
 """Perform one run: load, build, train, evaluate, measure; and return its record."""
 
 import math
-import os
 import platform
 import time
 from collections.abc import Callable

@@ -56,7 +56,7 @@ def execute(
     """
     from nbhelpers.launch import attempt
 
-    with store.lock():
+    with store.alone():
         store.tidy()
         todo = missing(runs, store, fresh)
         workers = min(workers or default_workers(device), len(todo)) if processes == 1 else 1
@@ -66,6 +66,7 @@ def execute(
         try:
             for run, answer in outcomes:
                 if isinstance(answer, dict):
+                    store.check_place()
                     store.save(answer)
                 yield run, Failure(run, answer) if isinstance(answer, str) else answer
         finally:
