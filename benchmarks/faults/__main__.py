@@ -7,17 +7,14 @@ where a run is lost or repeated, or a process left. Results go to faults.json an
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 
+from benchmarks import written
 from benchmarks.faults import accidents, guards, signals
 from benchmarks.faults.stage import Fault, Tally
-from nbhelpers.records import write
 
 FOOT = """\
 Times: each on results of its own; signals at moments drawn evenly from the usual duration of an execution, its start
@@ -32,26 +29,15 @@ fault cut short before they were recorded, which is what it may cost.
 """
 
 
-def machine() -> dict[str, object]:
-    import torch
-
-    from nbhelpers.device import describe
-
-    about = {"processor": describe(torch.device("cpu")), "cores": os.cpu_count(), "torch": torch.__version__}
-    return about | {"date": datetime.now(UTC).isoformat(timespec="seconds")}
+HEAD = ["Fault", "times", "runs lost", "runs repeated", "orphans", "begun again", "what the user sees"]
+ALIGN = ["---", *["--:"] * 5, "---"]
 
 
-def table(tallies: list[Tally], about: dict[str, object]) -> str:
-    """The counts in Markdown."""
-    lines = [["Fault", "times", "runs lost", "runs repeated", "orphans", "begun again", "what the user sees"]]
-    lines.append(["---", *["--:"] * 5, "---"])
-    for tally in tallies:
-        many = len(tally.said) > 1
-        seen = [line.replace("|", "/") + (f" ({n}×)" if many else "") for line, n in tally.said.most_common()]
-        counts = (tally.times, tally.lost, tally.repeated, tally.orphans, tally.begun_again)
-        lines.append([tally.fault, *map(str, counts), "; ".join(seen)])
-    head = f"{about['processor']}, {about['cores']} cores, torch {about['torch']}, {about['date']}."
-    return "\n".join([head, "", *("| " + " | ".join(cells) + " |" for cells in lines), "", FOOT])
+def cells(tally: Tally) -> list[object]:
+    """A row of the table."""
+    many = len(tally.said) > 1
+    seen = (line + (f" ({n}×)" if many else "") for line, n in tally.said.most_common())
+    return [tally.fault, tally.times, tally.lost, tally.repeated, tally.orphans, tally.begun_again, "; ".join(seen)]
 
 
 def main() -> int:
@@ -71,16 +57,15 @@ def main() -> int:
     def carry_out(name: str) -> Tally:
         tally = staged[name]()
         tally.fault = name
-        print(table([tally], about).splitlines()[4], flush=True)
+        print(written.row(cells(tally)), flush=True)
         return tally
 
-    about = machine()
+    about = written.machine()
     with ThreadPoolExecutor(args.at_once) as threads:
         tallies = list(threads.map(carry_out, chosen))
     if not args.only and not args.without:
-        write(args.out / "faults.md", table(tallies, about))
-        content = {"machine": about, "faults": [asdict(tally) for tally in tallies]}
-        write(args.out / "faults.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+        text = written.table(HEAD, ALIGN, [cells(tally) for tally in tallies], about, FOOT)
+        written.save(args.out / "faults", text, {"machine": about, "faults": [asdict(tally) for tally in tallies]})
     wrong = [tally.fault for tally in tallies if not tally.sound]
     print(f"not zero, or not staged: {'; '.join(wrong)}" if wrong else "nothing lost, nothing repeated, no orphans")
     return 1 if wrong else 0

@@ -47,9 +47,10 @@ GUARDS = {
 
 
 def staged(guard: str, times: int) -> dict[str, Fault]:
-    """Name -> a fault that the guard is there for, staged without it."""
+    """Name -> a fault that the guard is there for, without it and at the moment that it guards."""
+    kill = partial(strike, signal.SIGKILL, "kernel", False, times, guard)
     return {
-        "atomic write": {"SIGKILL to kernel": partial(strike, signal.SIGKILL, "kernel", False, times, guard)},
-        "follow_parent": {"SIGKILL to kernel": partial(strike, signal.SIGKILL, "kernel", False, times, guard)},
+        "atomic write": {"SIGKILL while a record is written": partial(kill, when=lambda play: play.halves())},
+        "follow_parent": {"SIGKILL while workers train": partial(kill, when=lambda play: play.has_begun_all())},
         "lock": {"two executions at once": partial(two_at_once, "sweep", times, guard)},
     }[guard]

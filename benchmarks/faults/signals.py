@@ -6,13 +6,16 @@ import os
 import random
 import signal
 import time
+from collections.abc import Callable
 from functools import cache, partial
 
-from benchmarks.faults.stage import Execution, Fault, Tally, stage
+from benchmarks.faults.stage import Execution, Fault, Stage, Tally, stage
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 TARGETS = ("kernel", "papermill", "worker")
 LONG = 8.0  # seconds of the last two light runs while kernel or papermill are struck: who outlives that is an orphan
+
+When = Callable[[Stage], bool]
 
 
 def kind_of(target: str, real: bool) -> str:
@@ -43,15 +46,22 @@ def victim(execution: Execution, target: str, kind: str) -> int | None:
     return found.pid if found else None
 
 
-def strike(number: signal.Signals, target: str, real: bool, times: int, guard: str = "", seed: int = 0) -> Tally:
-    """The signal to the target, at `times` random moments of an execution's usual duration, each on a new stage."""
-    kind, draw = kind_of(target, real), random.Random(f"{number}{target}{real}{seed}")
-    tally = Tally(name_of(number, target, real))
+def strike(
+    number: signal.Signals, target: str, real: bool, times: int, guard: str = "", when: When | None = None
+) -> Tally:
+    """The signal to the target, `times` times, each on a new stage.
+
+    when: is true at the moment to strike; the moments are random ones of an execution's usual duration without it.
+    """
+    kind, draw = kind_of(target, real), random.Random(f"{number}{target}{real}")
+    tally, long = Tally(), LONG if target != "worker" and not real else 0
     while tally.times < times:
+        moment = 0 if when else draw.uniform(0, duration(kind))
         with stage(kind) as play:
-            long = LONG if target != "worker" and not real else 0
             execution = play.start(long=long, without=guard)
-            time.sleep(draw.uniform(0, duration(kind)))
+            time.sleep(moment)
+            while when and not when(play) and execution.process.poll() is None:
+                time.sleep(0.005)
             pid, before = victim(execution, target, kind), play.whole()
             struck = pid is not None and signalled(pid, number)
             ended = execution.end()

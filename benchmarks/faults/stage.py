@@ -32,6 +32,8 @@ SMALL = {
     **{"images_per_class": 8, "test_images_per_class": 20, "size": 16, "width": 4, "epochs": 1, "lr": 0.005},
     **{"blocks": [1, 2], "rescaled_blocks": [1], "seeds": 3, "extra_seeds": 3, "device": "cpu", "workers": 2},
 }
+LIGHT = {"runs": 30, "seconds": 0.05, "workers": 2}
+USUAL = {"sweep": {**LIGHT}, "notebook": {**LIGHT}, "real": {"runs": 15}}
 
 
 @dataclass
@@ -171,6 +173,14 @@ class Stage:
     def whole(self) -> set[str]:
         return {key for key, sound in self.recorded().items() if sound}
 
+    def halves(self) -> bool:
+        """Whether a file with the name of a record is none."""
+        return not all(self.recorded().values())
+
+    def has_begun_all(self) -> bool:
+        """Whether every run has begun: the last of them are the long ones."""
+        return len(self.begun()) >= self.settings["runs"]
+
     def begun(self) -> list[tuple[str, bool]]:
         """(key, whether it was recorded then) of each run that began, in turn."""
         lines = self.log.read_text().split("\n")[:-1] if self.log.exists() else []
@@ -204,9 +214,8 @@ class Stage:
 @contextmanager
 def stage(kind: str, **settings: Any) -> Iterator[Stage]:
     """A stage in a folder of its own, which is removed."""
-    usual = {"runs": 15 if kind == "real" else 30, "seconds": 0.05, "workers": 2}
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
-        yield Stage(Path(folder) / "stage", kind, **usual | settings)
+        yield Stage(Path(folder) / "stage", kind, **USUAL[kind] | settings)
 
 
 Fault = Callable[[], Tally]  # what stages a fault some times, and counts
