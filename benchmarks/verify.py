@@ -21,11 +21,11 @@ SHORT = 300  # seconds that a run may have taken to be done again as a whole
 HEAD = ["Set", "records", "whole", "runs done again", "epochs of each", "how compared", "minutes", "what is wrong"]
 ALIGN = ["---", "--:", "--:", "--:", "---", "---", "--:", "---"]
 FOOT = f"""\
-Runs done again: the {verify.CHEAPEST} that took least when they were recorded, or one of them for one epoch where these took
-more than {SHORT // 60} minutes. Compared bit for bit where processor, threads, torch and numpy are those of the record; else
-("within seeds") the loss of the first epoch must agree to {verify.LOSS:g} relative, and the accuracy of a whole run lie
-in the {100 * (1 - verify.ALPHA):.0f}% prediction interval of the recorded seeds of its arm. All records are held against
-themselves, `summary.json`, `runs.csv`, `plan.json` and the images.
+Runs done again: the {verify.CHEAPEST} that took least when they were recorded; where these took more than {SHORT // 60}
+minutes, one of them for one epoch. Compared bit for bit where processor, threads, torch and numpy are those of the
+record; else ("within seeds") the loss of the first epoch must agree to {verify.LOSS:g} relative, and the accuracy of a
+whole run lie in the {100 * (1 - verify.ALPHA):.0f}% prediction interval of the recorded seeds of its arm. All
+records are held against themselves, `summary.json`, `runs.csv`, `plan.json` and the images.
 """
 
 
@@ -37,8 +37,9 @@ def sets() -> list[Path]:
 
 def how_much(folder: Path) -> dict[str, int]:
     """The options of ``nbhelpers verify`` for a set; none where its defaults will do."""
-    found = [records.read(path)["provenance"]["wall_seconds"] for path in (folder / "runs").glob("*.json")]
-    return {"runs": 1, "epochs": 1} if max(sorted(found)[: verify.CHEAPEST]) > SHORT else {}
+    made = [records.read(path).get("provenance", {}) for path in (folder / "runs").glob("*.json")]
+    cheapest = sorted(own["wall_seconds"] for own in made if own)[: verify.CHEAPEST]
+    return {"runs": 1, "epochs": 1} if max(cheapest, default=0) > SHORT else {}
 
 
 def verified(folder: Path) -> dict[str, Any]:

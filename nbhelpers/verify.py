@@ -19,6 +19,8 @@ CHEAPEST = 3  # runs that are done again where no number is given
 LOSS = 1e-3  # relative difference of the first epoch's loss, on another machine
 ALPHA = 0.01  # of the prediction interval that the accuracy must lie in, on another machine
 
+PROVENANCE = {"fingerprint", "device", "hardware", "threads", "wall_seconds", "versions"}
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -67,12 +69,18 @@ def _line(finding: Finding) -> str:
 
 def damaged(path: Path) -> str:
     """What is wrong with a record by itself; empty where nothing is."""
-    record = records.read(path)
-    if not record.keys() >= records.PARTS:
+    try:
+        return _wrong(records.read(path), path.stem)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError):  # JSON, but not what a record is
+        return "is damaged, or no record"
+
+
+def _wrong(record: Mapping[str, Any], name: str) -> str:
+    if not (record.keys() >= records.PARTS and record["provenance"].keys() >= PROVENANCE):
         return "is damaged, or no record"
     if record["version"] != VERSION:
         return f"is of version {record['version']} of the computation; this is {VERSION}"
-    if key_of(record["run"], record["version"]) != record["key"] or record["key"] != path.stem:
+    if key_of(record["run"], record["version"]) != record["key"] or record["key"] != name:
         return "its seed, data, model or recipe are not those of its key: it was edited"
     final, last = record["final"], record["history"][-1]
     right = int(records.unpack(record["correct"], final["test_images"]).sum())

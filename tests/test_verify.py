@@ -71,6 +71,9 @@ def test_the_cheapest_are_taken_and_only_so_many_epochs(recorded):
         (lambda r: r["run"].update(seed=77), "its seed, data, model or recipe are not those of its key: it was edited"),
         (lambda r: r["run"]["recipe"].update(lr=0.5), "its seed, data, model or recipe are not those of its key"),
         (lambda r: r.pop("history"), "is damaged, or no record"),
+        (lambda r: r.update(final=None), "is damaged, or no record"),
+        (lambda r: r["provenance"].pop("threads"), "is damaged, or no record"),
+        (lambda r: r["history"].clear(), "is damaged, or no record"),
         (lambda r: r.update(version=99), "is of version 99 of the computation"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -66,6 +67,8 @@ class Ended:
         """What its user sees at the end."""
         if self.code == 0:
             return "goes on to its end"
+        if self.code < 0:
+            return "hangs" if self.code == HANGS else f"nothing (killed by {signal.Signals(-self.code).name})"
         lines = [line.strip() for line in self.text.splitlines() if line.strip()]
         return f"{lines[-1] if lines else 'nothing'} (exit code {self.code})"
 
