@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks import written
@@ -65,7 +64,7 @@ def main() -> int:
         tallies = list(threads.map(carry_out, chosen))
     if not args.only and not args.without:
         text = written.table(HEAD, ALIGN, [cells(tally) for tally in tallies], about, FOOT)
-        written.save(args.out / "faults", text, {"machine": about, "faults": [asdict(tally) for tally in tallies]})
+        written.save(args.out / "faults", text, {"machine": about, "faults": [vars(tally) for tally in tallies]})
     wrong = [tally.fault for tally in tallies if not tally.sound]
     print(f"not zero, or not staged: {'; '.join(wrong)}" if wrong else "nothing lost, nothing repeated, no orphans")
     return 1 if wrong else 0

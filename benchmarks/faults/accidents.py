@@ -65,10 +65,11 @@ def full_quota(kind: str, times: int) -> Tally:
     while tally.times < times:
         with stage(kind) as play:
             execution = play.start()
-            wait_for_records(play, execution, draw.randint(1, 15))
+            wait_for_records(play, execution, draw.randint(1, play.settings["runs"] // 2))
             before, pid = play.whole(), victim(execution, "kernel", kind)
-            with contextlib.suppress(psutil.Error):
-                psutil.Process(pid).rlimit(psutil.RLIMIT_FSIZE, (4096, 4096))
+            if pid:  # else it is over already
+                with contextlib.suppress(psutil.Error):
+                    psutil.Process(pid).rlimit(psutil.RLIMIT_FSIZE, (4096, 4096))
             ended = execution.end()
             if ended.code:
                 play.complete(tally, before, ended)

@@ -103,7 +103,7 @@ def runs():
 
     data = Data(name="shapes", classes=3, size=8, per_class=10, test_per_class=10)
     recipe = Recipe(lr=0.05, epochs=1, batch_size=16)
-    wild = Recipe(lr=1e30, epochs=3, batch_size=16)
+    wild = Recipe(lr=1e38, epochs=3, batch_size=16)
     found = []
     for number in range(SETTINGS["runs"]):
         own = wild if number == VICTIM and SETTINGS.get("diverge") else recipe
