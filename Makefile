@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: results test test-all bench stamp lint lab clean
+.PHONY: results test test-all test-faults verify bench stamp lint lab clean
 
 results: $(READY)  ## every notebook on its demo set, with the embedded data; then one page of all results
 	$(BIN)/nbhelpers run --set demo
@@ -15,6 +15,12 @@ test: $(READY)  ## all tests, then every notebook at smoke size
 
 test-all: test  ## and what takes minutes: every exercise of every notebook, a study from nothing to its verdict
 	$(BIN)/python -m pytest -m slow_all
+
+test-faults: $(READY)  ## accidents staged and counted: kills, full disk, damaged records; half an hour
+	$(BIN)/python -m benchmarks.faults
+
+verify: $(READY)  ## are the committed records whole, and do the cheapest runs of each set come out as recorded? needs the data
+	$(BIN)/python -m benchmarks.verify
 
 bench: $(READY)  ## speed, side by side, and the page of it; for a machine that does nothing else, about an hour
 	for name in loop sweeps batch_sizes fixed shares tried activations page; do $(BIN)/python benchmarks/$$name.py || exit 1; done

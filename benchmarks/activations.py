@@ -27,7 +27,7 @@ import torch
 from torch.nn import functional as F
 
 import nbhelpers as nb
-from nbhelpers import perform, train, zoo
+from nbhelpers import train, workers, zoo
 from nbhelpers.device import set_arithmetic
 from nbhelpers.models import layers
 from nbhelpers.models.families import KIN, family
@@ -83,7 +83,7 @@ def prepare(title: str) -> None:
 
 
 def follow_parent() -> None:
-    perform.follow_parent()
+    workers.follow_parent()
 
 
 def times(what: str, repeats: int) -> dict[str, float]:

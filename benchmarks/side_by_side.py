@@ -64,9 +64,9 @@ def _measure(epochs: int, steps: int) -> tuple[float, int]:
 
 
 def _follow_parent() -> None:
-    from nbhelpers import perform
+    from nbhelpers import workers
 
-    perform.follow_parent()
+    workers.follow_parent()
 
 
 @contextmanager

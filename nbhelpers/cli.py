@@ -13,22 +13,29 @@ from typing import Any
 from nbhelpers import __version__, cli_models
 from nbhelpers.errors import InputError, OneLine
 
+GOES_ON = "what is done is recorded, and the same command goes on from there"
+
 
 def main(words: list[str] | None = None) -> int:
     """Run one command and return its exit code."""
     options = _parser().parse_args(words)
     # A polite end, so that kernel and workers are ended too: SIGTERM's default would leave them behind.
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        signal.signal(signal.SIGTERM, _terminated)
     try:
         return options.command(options)
     except OneLine as error:
         return _fail(options, error, 2 if isinstance(error, InputError) else 1)
     except KeyboardInterrupt:
-        print("interrupted; what is done is recorded, and the same command goes on from there", file=sys.stderr)
+        print(f"interrupted; {GOES_ON}", file=sys.stderr)
         return 130
     except OSError as error:
         return _fail(options, error, 1)
+
+
+def _terminated(*_: Any) -> None:
+    print(f"terminated; {GOES_ON}", file=sys.stderr)
+    sys.exit(143)
 
 
 def _fail(options: argparse.Namespace, error: BaseException, code: int) -> int:

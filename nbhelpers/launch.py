@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from nbhelpers import perform
+from nbhelpers import perform, workers
 from nbhelpers.errors import InputError, RunError
 from nbhelpers.run import Run
 
@@ -54,7 +54,7 @@ def _member(rank: int, run: Run, size: int, device: str, port: int, answer: Path
     """What each process does."""
     from nbhelpers.distributed import joined
 
-    perform.follow_parent(parent)
+    workers.follow_parent(parent)
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(size)}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     with joined(device) as world:

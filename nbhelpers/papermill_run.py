@@ -12,6 +12,7 @@ from nbhelpers import light, parameters, places, records
 from nbhelpers.errors import InputError, RunError
 
 NOT_STARTED = ("kernel_info", "Kernel didn't respond")  # a kernel that did not come up is tried once more
+GO_ON = "the same command goes on from the recorded runs"
 
 
 def run(study: str, set_name: str, changes: dict[str, Any], *, fresh: str = "", out: Any = None) -> Path:
@@ -88,13 +89,13 @@ def _execute(source: Path, partial: Path, values: dict[str, Any], fresh: str, ou
             except PapermillExecutionError as error:
                 if error.ename in ("InputError", "ParameterError", "DataError", "DeviceError"):
                     raise InputError(f"{source.stem}: {error.evalue}") from error
+                if error.ename == "KeyboardInterrupt":
+                    raise RunError(f"{source.stem}: its kernel was interrupted; {GO_ON}") from error
                 kind = "" if error.ename == "RunError" else f"{error.ename}: "
                 raise RunError(f"{source.stem}: {kind}{error.evalue}") from error
             except RuntimeError as error:  # from jupyter_client and nbclient
                 if last or not any(said in str(error) for said in NOT_STARTED):
-                    raise RunError(
-                        f"{source.stem}: {error}; the same command goes on from the recorded runs"
-                    ) from error
+                    raise RunError(f"{source.stem}: {error}; {GO_ON}") from error
 
 
 @contextlib.contextmanager

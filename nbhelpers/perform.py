@@ -1,7 +1,6 @@
 """Perform one run: load, build, train, evaluate, measure; and return its record."""
 
 import math
-import os
 import platform
 import time
 from collections.abc import Callable
@@ -61,7 +60,7 @@ def perform(
     best one. teacher: the net of the run's teacher, where that is a file. A training loss that is not finite gives the
     status "diverged"; everything else that goes wrong is raised.
     """
-    started, place, code = time.time(), devices.choose(device), commit()
+    started, place, code = time.monotonic(), devices.choose(device), commit()
     place = world.place(place) if world else place
     devices.check_precision(run.recipe.precision, place)
     devices.set_arithmetic(run.recipe.precision, threads)
@@ -122,7 +121,7 @@ def perform(
             "hardware": devices.describe(place),
             "threads": torch.get_num_threads(),
             "seconds": round(training.clock(place) - begin, 2),
-            "wall_seconds": round(time.time() - started, 2),
+            "wall_seconds": round(time.monotonic() - started, 2),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "commit": code,
             "versions": versions(),
@@ -222,21 +221,3 @@ def commit() -> str:
         return head + ("+" if head and git("status", "--porcelain", "--", ".") else "")
     except (OSError, subprocess.TimeoutExpired):
         return ""
-
-
-def follow_parent(parent: int = 0) -> None:
-    """End this worker process when its driver is gone, however it went; leave Ctrl-C to the driver."""
-    import multiprocessing
-    import signal
-    import threading
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Not os.getppid(): that is another by now, if the driver died meanwhile.
-    parent = parent or multiprocessing.parent_process().pid
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

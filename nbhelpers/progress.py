@@ -40,6 +40,8 @@ def carry_out(
         _check_fingerprint(runs, store, images)
     split = how.get("processes", 1)
     workers = min(workers or sweep.default_workers(device), len(todo)) if split == 1 else 1
+    if not fresh and (damaged := [run.key for run in todo if store.path(run.key).exists()]):
+        print(f"damaged, or of another version, and done again: {', '.join(f'{key}.json' for key in damaged)}")
     predicted = sum(estimate.seconds(run) for run in todo) / workers * pace(runs, store)
     print(f"{unique} runs, {unique - len(todo)} recorded, about {duration(predicted)}", end="; ")
     shared = f"processes: {split}" if split > 1 else f"workers: {workers}"

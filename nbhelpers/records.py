@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
+from nbhelpers.errors import RunError
 from nbhelpers.run import VERSION, key_of
 
 if TYPE_CHECKING:  # what only reads records of a set, such as `nbhelpers list`, does without it
@@ -127,3 +129,22 @@ class Store:
         """Held while runs are added, so that two executions of one set do not do the same work."""
         self.folder.mkdir(parents=True, exist_ok=True)
         return FileLock(self.folder / ".lock")
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the lock, and say so where another execution has to be waited for."""
+        lock = self.lock()
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            print("another execution of this set is at work: waiting until it ends", flush=True)
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def check_place(self) -> None:
+        """Raise RunError where the folder was moved or removed while its lock is held."""
+        if not (self.folder / ".lock").exists():
+            raise RunError(f"{self.folder}: was moved or removed meanwhile; the runs that are recorded went with it")

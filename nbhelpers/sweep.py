@@ -1,15 +1,14 @@
 """Sweeps: carry out the runs that have no record yet, seed by seed, here or in worker processes."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
 from nbhelpers.records import Store
 from nbhelpers.run import Run
-
-LOST_TWICE = "its worker process died twice (out of memory, or killed)"
+from nbhelpers.workers import Job, pool
 
 
 @dataclass(frozen=True)
@@ -21,9 +20,6 @@ class Failure:
 
 
 Outcome = dict[str, Any] | Failure
-Job = Callable[[Run], dict[str, Any] | str]  # what carries out one run: `launch.attempt` with its device and folder
-
-
 Fresh = Literal["", "all", "probes"]  # which recorded runs are done again: none, all, or those that lack a probe
 
 
@@ -60,7 +56,7 @@ def execute(
     """
     from nbhelpers.launch import attempt
 
-    with store.lock():
+    with store.alone():
         store.tidy()
         todo = missing(runs, store, fresh)
         workers = min(workers or default_workers(device), len(todo)) if processes == 1 else 1
@@ -68,10 +64,11 @@ def execute(
         job = partial(attempt, processes=processes, **options)
         outcomes = in_process(todo, job) if workers <= 1 and limit is None else pool(todo, job, workers, limit)
         try:
-            for run, outcome in outcomes:
-                if isinstance(outcome, dict):
-                    store.save(outcome)
-                yield run, outcome
+            for run, answer in outcomes:
+                if isinstance(answer, dict):
+                    store.check_place()
+                    store.save(answer)
+                yield run, Failure(run, answer) if isinstance(answer, str) else answer
         finally:
             outcomes.close()
 
@@ -85,52 +82,13 @@ def default_workers(device: str) -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def in_process(runs: Sequence[Run], job: Job) -> Iterator[tuple[Run, Outcome]]:
+def in_process(runs: Sequence[Run], job: Job) -> Iterator[tuple[Run, Any]]:
     """One run after the other in this process, at one CPU thread; the number of threads is restored at the end."""
     import torch
 
     threads = torch.get_num_threads()
     try:
         for run in runs:
-            yield run, _outcome(run, job(run))
+            yield run, job(run)
     finally:
         torch.set_num_threads(threads)
-
-
-def pool(runs: Sequence[Run], job: Job, workers: int, limit: float | None) -> Iterator[tuple[Run, Outcome]]:
-    """Runs in `workers` spawned processes. A worker that dies costs the run it had, which is tried once more."""
-    import multiprocessing
-    from concurrent.futures import FIRST_COMPLETED, wait
-
-    from pebble import ProcessExpired, ProcessPool
-
-    from nbhelpers.perform import follow_parent
-
-    # Never forked: a child forked after torch has started its threads can deadlock.
-    made = ProcessPool(workers, initializer=follow_parent, context=multiprocessing.get_context("spawn"))
-    waiting, lost, running = list(reversed(runs)), set(), {}
-    try:
-        while waiting or running:
-            while waiting and len(running) < 2 * workers:
-                run = waiting.pop()
-                running[made.schedule(job, args=(run,), timeout=limit)] = run
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                run = running.pop(future)
-                try:
-                    yield run, _outcome(run, future.result())
-                except ProcessExpired:
-                    if run.key in lost:
-                        yield run, Failure(run, LOST_TWICE)
-                    else:
-                        lost.add(run.key)
-                        waiting.append(run)
-                except TimeoutError:
-                    yield run, Failure(run, f"took longer than the limit of {limit:g} seconds")
-        made.close()
-    finally:
-        made.stop()
-        made.join()
-
-
-def _outcome(run: Run, answer: dict[str, Any] | str) -> Outcome:
-    return Failure(run, answer) if isinstance(answer, str) else answer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from nbhelpers.run import VERSION, Data, Recipe, Run, key_of
 CHEAPEST = 3  # runs that are done again where no number is given
 LOSS = 1e-3  # relative difference of the first epoch's loss, on another machine
 ALPHA = 0.01  # of the prediction interval that the accuracy must lie in, on another machine
+
+PROVENANCE = {"fingerprint", "device", "hardware", "threads", "wall_seconds", "versions"}
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,8 @@ def verify(
 
     epochs: only so many of their epochs. On the same kind of processor, with the same torch and as many threads, a run
     must give the same bits; else its first epoch's loss must agree to 1e-3, and its accuracy lie in the 99% prediction
-    interval of the recorded seeds of its arm. `say` is told each finding. Raises InputError for a folder without
+    interval of the recorded seeds of its arm. A record without training is held against itself, ``summary.json``,
+    ``runs.csv``, ``plan.json`` and the images. `say` is told each finding. Raises InputError for a folder without
     records, and for a number of runs or epochs below what makes sense.
     """
     folder = Path(folder)
@@ -65,12 +69,18 @@ def _line(finding: Finding) -> str:
 
 def damaged(path: Path) -> str:
     """What is wrong with a record by itself; empty where nothing is."""
-    record = records.read(path)
-    if not record.keys() >= records.PARTS:
+    try:
+        return _wrong(records.read(path), path.stem)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError):  # JSON, but not what a record is
+        return "is damaged, or no record"
+
+
+def _wrong(record: Mapping[str, Any], name: str) -> str:
+    if not (record.keys() >= records.PARTS and record["provenance"].keys() >= PROVENANCE):
         return "is damaged, or no record"
     if record["version"] != VERSION:
         return f"is of version {record['version']} of the computation; this is {VERSION}"
-    if key_of(record["run"], record["version"]) != record["key"] or record["key"] != path.stem:
+    if key_of(record["run"], record["version"]) != record["key"] or record["key"] != name:
         return "its seed, data, model or recipe are not those of its key: it was edited"
     final, last = record["final"], record["history"][-1]
     right = int(records.unpack(record["correct"], final["test_images"]).sum())
@@ -87,6 +97,7 @@ def _together(folder: Path, good: Mapping[str, Mapping]) -> list[Finding]:
     if summary and good and summary.get("records") != records.digest(good.values()):
         reason = "the records are not those that it was made from: render it again"
         found.append(Finding("summary.json", "compared with the records", reason))
+    found += _listed(folder, good)
     images: dict[tuple, set[str]] = {}
     for record in good.values():
         of = tuple(record["run"]["data"].get(name) for name in ("name", "size", "classes"))
@@ -101,17 +112,36 @@ def _together(folder: Path, good: Mapping[str, Mapping]) -> list[Finding]:
     return found
 
 
+def _listed(folder: Path, good: Mapping[str, Mapping]) -> list[Finding]:
+    """What is wrong between the records and ``plan.json`` and ``runs.csv``, which say part of the same."""
+    found, planned = [], {run["key"] for run in records.read_plan(folder)}
+    if planned and (other := sorted(good.keys() - planned)):
+        found.append(Finding("plan.json", "compared with the records", f"does not have {', '.join(other)}"))
+    path = folder / "runs.csv"
+    rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines())) if path.exists() else []
+    for key, row in {row["key"]: row for row in rows if row["key"] in good}.items():
+        final = good[key]["final"]
+        for name in ("train_loss", "train_accuracy", "test_accuracy"):
+            if good[key]["status"] == "done" and row[name] != f"{float(final[name]):.6g}":
+                reason = f"says {name} {row[name]} of {key}, the record {final[name]}"
+                found.append(Finding("runs.csv", "compared with the records", reason))
+    return found
+
+
 def again(record: Mapping[str, Any], arm: Sequence[Mapping[str, Any]], epochs: int | None, name: str) -> Finding:
     """Do a recorded run again and compare; `arm`: the records of the other seeds with the same labels."""
     run = rebuilt(record["run"])
     whole = len(record["history"])
     if epochs is not None and epochs < whole:
         run = run.model_copy(update={"recipe": Recipe(**dict(run.recipe) | {"stop_after": epochs})})
-    made = perform(run, record["provenance"]["device"], threads=record["provenance"]["threads"])
+    device = record["provenance"]["device"]
+    made = perform(run, device if device == "cpu" else "auto", threads=record["provenance"]["threads"])
     differences = apart(record["provenance"], made["provenance"])
     part = f"{len(made['history'])} of {whole} epochs" if len(made["history"]) < whole else "done again"
     if not differences:
-        return Finding(name, f"{part}, bit for bit", _bits(record, made))
+        wrong = _bits(record, made)
+        why = f"; {explained(record['provenance'], made['provenance'])}" if wrong else ""
+        return Finding(name, f"{part}, bit for bit", wrong + why)
     return Finding(name, f"{part}, within seeds ({'; '.join(differences)})", _close(record, made, arm))
 
 
@@ -129,6 +159,18 @@ def apart(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     rows = [(name, one.get(name), other.get(name)) for name in ("hardware", "threads", "processes", "compiled")]
     rows += [(name, one["versions"][name], other["versions"][name]) for name in ("torch", "numpy")]
     return [f"{name} {before}, here {here}" for name, before, here in rows if before != here]
+
+
+def explained(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    """Where a difference in bits may come from: what else is different between two provenances."""
+    rows = [(name, one.get(name), other.get(name)) for name in ("commit", "fingerprint", "device")]
+    rows += [(name, one["versions"][name], other["versions"][name]) for name in ("nbhelpers", "python", "system")]
+    differences = [
+        f"{name} {before or 'unknown'}, here {here or 'unknown'}" for name, before, here in rows if before != here
+    ]
+    if differences:
+        return f"processor, threads, torch and numpy are the same; different are {'; '.join(differences)}"
+    return "all else is the same: the record was edited, or a machine erred"
 
 
 def _bits(record: Mapping[str, Any], made: Mapping[str, Any]) -> str:

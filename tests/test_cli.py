@@ -1,6 +1,7 @@
 """On the command line an error is one line: exit code 2 for bad input, 1 for a run that failed."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -145,6 +146,20 @@ def test_the_exit_code_says_what_failed(monkeypatch, capsys, error, code, line):
     monkeypatch.setattr(papermill_run, "run", fail)
     assert cli.main(["run", STUDY]) == code
     assert capsys.readouterr().err == f"{line}\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of a POSIX system")
+def test_a_termination_is_one_line_too(monkeypatch, capsys):
+    monkeypatch.setattr(papermill_run, "run", lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM))
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(SystemExit) as caught:
+            cli.main(["run", STUDY])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert caught.value.code == 143
+    line = "terminated; what is done is recorded, and the same command goes on from there\n"
+    assert capsys.readouterr().err == line
 
 
 def test_debug_shows_the_traceback(started):

@@ -79,7 +79,7 @@ def test_a_build_of_the_tested_version_is_the_tested_version(monkeypatch):
 
 def test_the_tested_versions_are_the_pinned_ones():
     tested = install._tested()
-    assert {"torch", "numpy", "pebble", "pyyaml", "pandas"} <= tested.keys()
+    assert {"torch", "numpy", "pyyaml", "pandas"} <= tested.keys()
 
 
 def test_on_colab_it_says_how_to_get_a_gpu_and_how_to_keep_the_runs(monkeypatch, capsys):

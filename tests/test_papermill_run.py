@@ -103,6 +103,16 @@ def test_the_error_of_a_cell_is_passed_on_in_one_line(executed):
     assert len(executed.calls) == 1
 
 
+def test_an_interrupted_kernel_is_one_line_that_says_how_to_go_on(executed):
+    from papermill.exceptions import PapermillExecutionError
+
+    executed.errors = [PapermillExecutionError(1, 1, "x", "KeyboardInterrupt", "", [])]
+    with pytest.raises(RunError) as caught:
+        papermill_run.run(STUDY, "demo", {})
+    said = "Sigmoid_vs_ReLU: its kernel was interrupted; the same command goes on from the recorded runs"
+    assert str(caught.value) == said
+
+
 def test_a_kernel_that_does_not_start_is_tried_once_more(executed, folder):
     executed.errors = [RuntimeError("Kernel died before replying to kernel_info")]
     assert papermill_run.run(STUDY, "demo", {}) == folder / f"{STUDY}.ipynb"

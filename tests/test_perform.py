@@ -1,6 +1,7 @@
 """One run from its spec to its record."""
 
 import json
+import time
 
 import pytest
 import torch
@@ -356,3 +357,10 @@ def test_the_best_epoch_is_chosen_on_validation_images_and_its_weights_are_teste
     assert [row["train_loss"] for row in last["history"]] == [row["train_loss"] for row in record["history"]]
     assert last["final"]["test_accuracy"] == last["history"][-1]["test_accuracy"]
     assert last["final"]["kept_epoch"] == 12
+
+
+def test_a_clock_that_is_set_back_makes_no_time_negative(make_run, monkeypatch):
+    clock, right = iter(range(10**9, 0, -1000)), time.time
+    monkeypatch.setattr(time, "time", lambda: next(clock, right()))
+    made = perform(make_run(), "cpu", threads=1)["provenance"]
+    assert 0 <= made["wall_seconds"] < 1000 and made["seconds"] >= 0

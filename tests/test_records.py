@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from filelock import Timeout
 
 from nbhelpers import records
+from nbhelpers.errors import RunError
 from nbhelpers.records import Store, digest, read, read_plan
 from nbhelpers.run import VERSION, Run, key_of
 
@@ -199,6 +201,36 @@ def test_only_one_execution_holds_the_lock_of_a_set(tmp_path):
             pass
     with Store(tmp_path / "set").lock().acquire(timeout=0.05):
         pass
+
+
+def test_who_has_to_wait_for_another_execution_is_told_so(tmp_path, capsys):
+    store, inside = Store(tmp_path / "set"), []
+
+    def enter():
+        with store.alone():
+            inside.append("in")
+
+    with store.alone():
+        assert capsys.readouterr().out == ""
+        second = threading.Thread(target=enter)
+        second.start()
+        second.join(0.3)
+        assert inside == []
+    second.join(30)
+    assert inside == ["in"]
+    assert capsys.readouterr().out == "another execution of this set is at work: waiting until it ends\n"
+
+
+def test_a_folder_that_was_moved_while_its_lock_is_held_is_an_error(tmp_path):
+    store = Store(tmp_path / "set")
+    with store.alone():
+        store.check_place()
+        store.folder.rename(tmp_path / "moved")
+        with pytest.raises(RunError, match="set: was moved or removed meanwhile; the runs that are recorded went with"):
+            store.check_place()
+        store.folder.mkdir()  # made again by something else
+        with pytest.raises(RunError):
+            store.check_place()
 
 
 def test_every_committed_record_is_sound_and_its_run_has_the_key_it_had():

@@ -13,9 +13,12 @@ import psutil
 import pytest
 import torch
 
+from nbhelpers import progress
+from nbhelpers.errors import RunError
 from nbhelpers.models import MLP, Custom
 from nbhelpers.records import Store
-from nbhelpers.sweep import LOST_TWICE, Failure, default_workers, execute, missing
+from nbhelpers.sweep import Failure, default_workers, execute, missing
+from nbhelpers.workers import LOST_TWICE
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals of a POSIX system")
 NETS = '''
@@ -240,6 +243,27 @@ def test_a_full_disk_ends_the_sweep_and_keeps_what_is_written(tmp_path, grid, mo
         here(grid, store)
     assert len(content(store)) == 2
     assert len(missing(grid, store)) == 2
+
+
+def test_a_folder_that_is_moved_ends_the_sweep_and_nothing_is_written_where_it_was(tmp_path, grid):
+    store = Store(tmp_path / "set")
+    with pytest.raises(RunError, match="was moved or removed meanwhile"):
+        for number, _ in enumerate(execute(grid, store, workers=1, device="cpu")):
+            if number == 1:
+                store.folder.rename(tmp_path / "moved")
+    assert not store.folder.exists()
+    moved = Store(tmp_path / "moved")
+    assert len(missing(grid, moved)) == 2
+    assert len(here(grid, moved)) == 2
+
+
+def test_a_damaged_record_is_named_when_it_is_done_again(tmp_path, grid, capsys):
+    store, options = Store(tmp_path), {"device": "cpu", "workers": 1, "fresh": "", "save": lambda: None}
+    progress.carry_out(grid, store, **options)
+    assert "damaged" not in capsys.readouterr().out
+    store.path(grid[0].key).write_text("{")
+    progress.carry_out(grid, store, **options)
+    assert f"damaged, or of another version, and done again: {grid[0].key}.json\n" in capsys.readouterr().out
 
 
 def test_the_number_of_threads_is_restored_also_when_a_sweep_is_left_early(tmp_path, grid):

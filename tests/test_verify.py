@@ -2,12 +2,14 @@
 
 import json
 
+import numpy as np
 import pytest
 
-from nbhelpers import cli, outputs, records, sweep, verify
+from nbhelpers import cli, outputs, records, sweep, tables, verify
 from nbhelpers.errors import InputError
 from nbhelpers.models import MLP
 from nbhelpers.records import Store
+from nbhelpers.run import key_of
 
 
 @pytest.fixture(scope="module")
@@ -19,12 +21,14 @@ def recorded(make_run, tmp_path_factory):
     outputs.write_plan(folder, {"study": "x", "set": "y"}, runs)
     found = [Store(folder).load(run.key) for run in runs]
     outputs.write_summary(folder, {"study": "x", "set": "y"}, len(runs), found, [], {})
+    frame = tables.runs([(run.key, run.labels, run.seed) for run in runs], {record["key"]: record for record in found})
+    outputs.write_csv(folder, frame)
     return folder
 
 
 @pytest.fixture
 def copied(recorded, tmp_path):
-    for path in recorded.rglob("*.json"):
+    for path in [*recorded.rglob("*.json"), recorded / "runs.csv"]:
         target = tmp_path / path.relative_to(recorded)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(path.read_bytes())
@@ -67,6 +71,9 @@ def test_the_cheapest_are_taken_and_only_so_many_epochs(recorded):
         (lambda r: r["run"].update(seed=77), "its seed, data, model or recipe are not those of its key: it was edited"),
         (lambda r: r["run"]["recipe"].update(lr=0.5), "its seed, data, model or recipe are not those of its key"),
         (lambda r: r.pop("history"), "is damaged, or no record"),
+        (lambda r: r.update(final=None), "is damaged, or no record"),
+        (lambda r: r["provenance"].pop("threads"), "is damaged, or no record"),
+        (lambda r: r["history"].clear(), "is damaged, or no record"),
         (lambda r: r.update(version=99), "is of version 99 of the computation"),
     ],
 )
@@ -76,12 +83,39 @@ def test_an_edited_record_is_found_without_training(copied, change, reason):
     assert found[0].startswith(f"{name}: {reason}")
 
 
-def test_an_accuracy_edited_with_its_images_is_found_by_the_summary(copied):
-    def change(record):
-        record["final"]["test_accuracy"] = 100.0
-        record["correct"] = records.pack(__import__("numpy").ones(30, "uint8"))
+def forged_accuracy(record):
+    record["final"]["test_accuracy"] = 100.0
+    record["correct"] = records.pack(np.ones(30, "uint8"))
 
-    edit(copied, change)
+
+def forged_loss(record):
+    record["final"]["train_loss"] = record["history"][-1]["train_loss"] = 0.125
+
+
+@pytest.mark.parametrize(
+    ("change", "said"), [(forged_accuracy, "test_accuracy"), (forged_loss, "train_loss")], ids=["accuracy", "loss"]
+)
+def test_a_number_edited_with_all_that_it_follows_from_is_found_by_summary_and_table(copied, change, said):
+    name = edit(copied, change)
+    found = wrong(copied, runs=0)
+    assert found[0] == "summary.json: the records are not those that it was made from: render it again"
+    assert found[1].startswith(f"runs.csv: says {said} ") and name.removesuffix(".json") in found[1]
+    assert len(found) == 2
+
+
+def test_a_record_of_another_seed_under_its_own_name_is_found(copied):
+    """Seed, key and file name edited together: a record that is whole, of a run that was never planned."""
+    path = sorted((copied / "runs").glob("*.json"))[0]
+    record = json.loads(path.read_text())
+    record["run"]["seed"] = 77
+    record["key"] = key_of(record["run"], record["version"])
+    path.unlink()
+    (copied / "runs" / f"{record['key']}.json").write_text(records.dump(record))
+    assert f"plan.json: does not have {record['key']}" in wrong(copied, runs=0)
+
+
+def test_a_run_that_is_taken_out_is_found_by_the_summary(copied):
+    sorted((copied / "runs").glob("*.json"))[0].unlink()
     assert wrong(copied, runs=0) == ["summary.json: the records are not those that it was made from: render it again"]
 
 
@@ -90,6 +124,34 @@ def test_an_edited_loss_is_found_by_training(copied):
         edit(copied, lambda r: r["history"][0].update(train_loss=r["history"][0]["train_loss"] + 1e-7), position)
     found = wrong(copied, runs=1, epochs=1)
     assert len(found) == 1 and "train_loss of epoch 1 is " in found[0] and ", recorded " in found[0]
+    assert found[0].endswith("all else is the same: the record was edited, or a machine erred")
+
+
+def test_a_difference_in_bits_is_explained_by_what_else_differs(copied):
+    def change(record):
+        record["history"][0]["train_loss"] += 1e-7
+        record["provenance"]["commit"] = "0123456789ab"
+        record["provenance"]["versions"]["python"] = "3.9.0"
+
+    for position in range(7):
+        edit(copied, change, position)
+    (found,) = wrong(copied, runs=1, epochs=1)
+    assert "different are commit 0123456789ab, here " in found and "; python 3.9.0, here " in found
+
+
+def test_a_record_of_a_gpu_is_done_again_where_there_is_none(copied):
+    for position in range(7):
+        edit(copied, lambda r: r["provenance"].update(device="cuda", hardware="a GPU"), position)
+    found = verify.verify(copied, runs=1, say=lambda line: None)
+    assert found[0].how.startswith("done again, within seeds (hardware a GPU, here ") and not found[0].wrong
+
+
+def test_the_prefix_of_a_run_is_held_against_its_first_epochs(copied):
+    """Of three epochs the last is edited: two of them come out as recorded, all three do not."""
+    for position in range(7):
+        edit(copied, lambda r: r["history"][-1].update(lr=0.125), position)
+    assert wrong(copied, runs=7, epochs=1) == []
+    assert all("lr of epoch" in line for line in wrong(copied, runs=7)) and len(wrong(copied, runs=7)) == 7
 
 
 def test_an_edited_fingerprint_is_found(copied):

@@ -1,0 +1,1 @@
+"""Accidents staged and counted: ``python -m benchmarks.faults``. See benchmarks/README.md."""

@@ -1,0 +1,97 @@
+"""Every committed set verified: ``python -m benchmarks.verify``. Its results go to verify.json and verify.md.
+
+``nbhelpers verify`` with its defaults where the runs that it does again took under five minutes each when they were
+recorded, else with ``--runs 1 --epochs 1``. Exit code 1 where anything is not as recorded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks import written
+from nbhelpers import places, records, verify
+from nbhelpers.errors import OneLine
+
+SHORT = 300  # seconds that a run may have taken to be done again as a whole
+HEAD = ["Set", "records", "whole", "runs done again", "epochs of each", "how compared", "minutes", "what is wrong"]
+ALIGN = ["---", "--:", "--:", "--:", "---", "---", "--:", "---"]
+FOOT = f"""\
+Runs done again: the {verify.CHEAPEST} that took least when they were recorded; where these took more than {SHORT // 60}
+minutes, one of them for one epoch. Compared bit for bit where processor, threads, torch and numpy are those of the
+record; else ("within seeds") the loss of the first epoch must agree to {verify.LOSS:g} relative, and the accuracy of a
+whole run lie in the {100 * (1 - verify.ALPHA):.0f}% prediction interval of the recorded seeds of its arm. All
+records are held against themselves, `summary.json`, `runs.csv`, `plan.json` and the images.
+"""
+
+
+def sets() -> list[Path]:
+    """The folders of the committed sets: not demo, and no trials."""
+    found = sorted(path.parent for path in places.results().glob("*/*/runs") if any(path.glob("*.json")))
+    return [folder for folder in found if folder.name != "demo" and "~" not in folder.name]
+
+
+def how_much(folder: Path) -> dict[str, int]:
+    """The options of ``nbhelpers verify`` for a set; none where its defaults will do."""
+    made = [records.read(path).get("provenance", {}) for path in (folder / "runs").glob("*.json")]
+    cheapest = sorted(own["wall_seconds"] for own in made if own)[: verify.CHEAPEST]
+    return {"runs": 1, "epochs": 1} if max(cheapest, default=0) > SHORT else {}
+
+
+def verified(folder: Path) -> dict[str, Any]:
+    """A row of the table."""
+    started, options = time.monotonic(), how_much(folder)
+    found = verify.verify(folder, **options, say=lambda line: print(f"  {line}", flush=True))
+    files = len([*(folder / "runs").glob("*.json")])
+    again = [finding for finding in found if finding.how.startswith(("done again", *"123456789"))]
+    return {
+        "set": f"{folder.parent.name} {folder.name}",
+        "options": options,
+        "records": files,
+        "whole": files - sum(finding.how == "read" for finding in found),
+        "again": [{"run": finding.what, "how": finding.how, "wrong": finding.wrong} for finding in again],
+        "findings": [f"{finding.what}: {finding.wrong}" for finding in found if finding.wrong],
+        "minutes": round((time.monotonic() - started) / 60, 1),
+    }
+
+
+def cells(row: Mapping[str, Any]) -> list[Any]:
+    parts = [run["how"].split(", ", 1) for run in row["again"]]
+    epochs, how = (", ".join(dict.fromkeys(part[place] for part in parts)) for place in (0, 1))
+    counts = [row["set"], row["records"], row["whole"], len(parts), epochs.replace("done again", "all"), how]
+    return [*counts, row["minutes"], "; ".join(row["findings"]) or "nothing"]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--only", default="", metavar="WORDS", help='sets with these words, such as "ResNet_CIFAR10 cpu"'
+    )
+    parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parent)
+    args = parser.parse_args()
+    chosen = [folder for folder in sets() if args.only in f"{folder.parent.name} {folder.name}"]
+    if not chosen:
+        parser.error(f"--only: known are {'; '.join(f'{f.parent.name} {f.name}' for f in sets())}")
+    about, rows = written.machine(), []
+    for folder in chosen:
+        print(f"{folder.parent.name} {folder.name}:", flush=True)
+        try:
+            rows.append(verified(folder))
+        except OneLine as error:  # such as images that are not here
+            print(error, file=sys.stderr)
+            return 2
+        print(written.row(cells(rows[-1])), flush=True)
+        if not args.only:
+            text = written.table(HEAD, ALIGN, [cells(row) for row in rows], about, FOOT)
+            written.save(args.out / "verify", text, {"machine": about, "sets": rows})
+    wrong = sum(len(row["findings"]) for row in rows)
+    print(f"{wrong} findings" if wrong else "all as recorded")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

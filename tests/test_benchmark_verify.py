@@ -1,0 +1,57 @@
+"""The table of verified sets: which sets, how much of each, and what is said of them."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # benchmarks are not installed
+
+from benchmarks import verify, written
+from nbhelpers import outputs, records, sweep
+
+
+@pytest.fixture
+def results(tmp_path, monkeypatch, make_run):
+    """A study with three sets: `ran`, and demo and a trial, which are not committed."""
+    monkeypatch.setenv("NBHELPERS_RESULTS", str(tmp_path))
+    runs = [make_run(seed=seed) for seed in range(2)]
+    for name in ("demo", "ran", "ran~12345678"):
+        list(sweep.execute(runs, records.Store(tmp_path / "X" / name), workers=1, device="cpu"))
+        outputs.write_plan(tmp_path / "X" / name, {"study": "X"}, runs)
+    return tmp_path
+
+
+def change(path: Path, **provenance) -> None:
+    record = json.loads(path.read_text())
+    record["provenance"] |= provenance
+    path.write_text(records.dump(record))
+
+
+def test_committed_sets_are_verified_and_the_table_says_so(results, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["verify", "--out", str(tmp_path)])
+    assert verify.main() == 0
+    found = json.loads((tmp_path / "verify.json").read_text())
+    assert [row["set"] for row in found["sets"]] == ["X ran"]
+    assert (found["sets"][0]["records"], found["sets"][0]["whole"], len(found["sets"][0]["again"])) == (2, 2, 2)
+    assert "| X ran | 2 | 2 | 2 | all | bit for bit | " in (tmp_path / "verify.md").read_text()
+
+
+def test_what_is_wrong_is_in_the_table_and_in_the_exit_code(results, tmp_path, monkeypatch):
+    path = sorted((results / "X" / "ran" / "runs").glob("*.json"))[0]
+    path.write_text("{")
+    monkeypatch.setattr(sys, "argv", ["verify", "--out", str(tmp_path)])
+    assert verify.main() == 1
+    row = json.loads((tmp_path / "verify.json").read_text())["sets"][0]
+    assert (row["records"], row["whole"]) == (2, 1)
+    assert f"{path.name}: is damaged, or no record" in written.row(verify.cells(row))
+
+
+def test_long_runs_are_done_again_for_one_epoch(results):
+    folder = results / "X" / "ran"
+    assert verify.how_much(folder) == {}
+    for path in (folder / "runs").glob("*.json"):
+        change(path, wall_seconds=301.0)
+    assert verify.how_much(folder) == {"runs": 1, "epochs": 1}
+    assert verify.cells(verify.verified(folder))[3:6] == [1, "1 of 2 epochs", "bit for bit"]
