@@ -145,8 +145,7 @@ def of_fixed(rows: list[Row]) -> str:
         f"## Before anything is trained\n\n`nbhelpers --help` takes {seconds(known['help']['now']['seconds'])}, the "
         f"list and the errors of a parameter {span(quick)} s, since torch is not imported for them. A notebook costs "
         f"{seconds(whole['now']['seconds'])} beside the import of torch{earlier}: papermill's import no longer takes "
-        "along `rfc3987_syntax`, nor a figure `seaborn` and with it `scipy.stats`. An error between fields is found in "
-        "the notebook, before its first training step.\n\n"
+        "along `rfc3987_syntax`. An error between fields is found in the notebook, before its first training step.\n\n"
         f"![](../benchmarks/fixed.png)\n\n{fixed.table(rows)}"
     )
 

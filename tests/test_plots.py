@@ -12,7 +12,6 @@ from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 
 from nbhelpers import outputs, plots
-from nbhelpers.plots import style
 from nbhelpers.plots.style import new, plain_log_ticks, title_of
 
 T2 = 4.302652729911275  # the 97.5% quantile of Student's t with 2 degrees of freedom
@@ -729,17 +728,3 @@ def test_images_of_every_class_and_a_histogram_of_every_channel(small_data):
 
 def test_images_are_the_same_file_twice(small_data):
     assert outputs.png(plots.images(small_data)) == outputs.png(plots.images(small_data))
-
-
-def test_the_theme_is_that_of_seaborn():
-    seaborn = pytest.importorskip("seaborn", reason="what the theme is compared with, see requirements.txt")
-    with matplotlib.rc_context():
-        seaborn.set_theme(context="notebook", style="whitegrid", palette="colorblind")
-        theirs = dict(matplotlib.rcParams)
-    with matplotlib.rc_context():
-        style.style()
-        ours = dict(matplotlib.rcParams)
-    differ = {name for name in theirs if theirs[name] != ours[name]} - style.OWN.keys()
-    assert differ == {"axes.prop_cycle", "image.cmap"}  # hexadecimal; seaborn's own, which no figure leaves to default
-    colours = [[to_hex(colour) for colour in found["axes.prop_cycle"].by_key()["color"]] for found in (theirs, ours)]
-    assert colours[0] == colours[1]

@@ -5,11 +5,11 @@ import textwrap
 from typing import Any
 
 import matplotlib.pyplot as plt
+import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from nbhelpers import stats
-from nbhelpers.plots import theme
 
 COLOURS = {  # the same arm has the same colour in all notebooks
     "relu": "#0173b2",
@@ -67,7 +67,7 @@ UNITS = {
 
 def style() -> None:
     """The project's look: set once for each figure, so that importing nbhelpers changes nobody's plots."""
-    plt.rcParams.update(theme.SETTINGS | OWN)
+    sns.set_theme(context="notebook", style="whitegrid", palette="colorblind", rc=OWN)
 
 
 def colour(label: Any, position: int = 0) -> str:
