@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 from pathlib import Path
 
 import nbhelpers
 from nbhelpers import places, records
 
 BADGE = re.compile(r"\[!\[Open in Colab\]\([^)]*\)\]\([^)]*\)")
-PARTS = ("overview", "studies")  # of the README, between a pair of marks each
+PARTS = ("overview", "studies", "measured")  # of the README, between a pair of marks each
 
 
 def marks(part: str) -> tuple[str, str]:
@@ -55,11 +56,13 @@ def notebook(path: Path) -> str:
 
 
 def readme(path: Path, results: Path) -> str:
-    """The text of the README, with what stands between its marks made from the committed results."""
+    """The text of the README, with what stands between its marks made from the committed results and benchmarks."""
     from nbhelpers import report
 
     text = path.read_text(encoding="utf-8")
-    for part, made in zip(PARTS, (report.overview(results), report.sections(results)), strict=True):
+    quoted = runpy.run_path(str(results.parent / "benchmarks" / "quoted.py"))  # no part of the package
+    made_of = (report.overview(results), report.sections(results), quoted["sentences"]())
+    for part, made in zip(PARTS, made_of, strict=True):
         begin, end = marks(part)
         before, _, rest = text.partition(begin)
         _, found, after = rest.partition(end)
