@@ -12,10 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from benchmarks import written
-from benchmarks.faults import accidents, guards, signals
+from benchmarks.faults import accidents, guards, signals, stage
 from benchmarks.faults.stage import Fault, Tally
 
-FOOT = """\
+FOOT = f"""\
 Times: each on results of its own; signals at moments drawn evenly from the usual duration of an execution, its start
 included. "kernel": the process that drives the sweep; "papermill": `nbhelpers run`; "worker": a process that trains.
 Without "a study" the runs are light: 30 that sleep 0.05 s each and leave a record of 8 KB. After the fault the same
@@ -23,8 +23,8 @@ command is given until it succeeds.
 
 Runs lost: recorded before the fault, or with a file of a record's name after it, and not whole then or at the end; and
 runs that are not recorded at the end. Runs repeated: recorded, and begun again, by a log that each run begins with a
-line. Orphans: processes alive 4 s after the end of the command. These three must be zero. Begun again: runs that the
-fault cut short before they were recorded, which is what it may cost.
+line. Orphans: processes alive {stage.AFTER} s after the end of the command. These three must be zero. Begun again: runs
+that the fault cut short before they were recorded, which is what it may cost.
 """
 
 

@@ -25,7 +25,7 @@ from benchmarks.faults import inside
 HERE = Path(__file__).resolve().parent
 CHECKOUT = HERE.parent.parent
 PATIENCE = 180  # seconds after which an execution hangs
-AFTER = 4  # seconds after which a process that is left is an orphan
+AFTER = 15  # seconds after which a process that is left is an orphan: one that starts must import torch before it looks
 AGAIN = 4  # times that the same command is given, at most, to complete what an accident cut short
 HANGS = -1000  # the code of an execution that did not end
 REAL = "Sigmoid_vs_ReLU"
