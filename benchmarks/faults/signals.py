@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable
 from functools import cache, partial
 
-from benchmarks.faults.stage import Execution, Fault, Stage, Tally, stage
+from benchmarks.faults.stage import AFTER, Execution, Fault, Stage, Tally, stage
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 TARGETS = ("kernel", "papermill", "worker")
-LONG = 8.0  # seconds of the last two light runs while kernel or papermill are struck: who outlives that is an orphan
+LONG = AFTER + 10.0  # seconds of the last two light runs while kernel or papermill are struck: an orphan outlives AFTER
 
 When = Callable[[Stage], bool]
 
