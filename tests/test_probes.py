@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from nbhelpers import probes
-from nbhelpers.models import MLP, ConvNet
+from nbhelpers.models import MLP, ConvNet, ResNet
 from nbhelpers.models.initialise import build
 from nbhelpers.run import Recipe
 from nbhelpers.tensors import Images
@@ -123,6 +123,22 @@ def test_gradient_norms_are_those_of_the_training_loss(net, random_images):
     gradients = torch.autograd.grad(loss, [layer.weight for layer in layers.values()])
     expected = [math.sqrt((gradient.double() ** 2).sum()) for gradient in gradients]
     assert found == pytest.approx(dict(zip(layers, expected, strict=True)), rel=1e-5)
+
+
+def test_gradient_norms_of_a_net_with_dropout_are_the_same_again(random_images):
+    train = random_images(40)
+    net = build(ResNet(stem=4, widths=(4,), blocks=(1,), dropout=0.5), (3, 8, 8), train.classes, 0)
+    first = measure("gradient_norms@1", net, train, train)
+    torch.manual_seed(1)
+    assert measure("gradient_norms@1", net, train, train) == first
+
+
+def test_the_gradient_is_that_of_a_net_that_keeps_all_its_activations(random_images, monkeypatch):
+    train = random_images(40)
+    net = build(ResNet(stem=4, widths=(4, 8), blocks=(1, 1), block="bottleneck"), (3, 8, 8), train.classes, 0)
+    found = measure("gradient_norms@1", net, train, train)
+    monkeypatch.setattr(probes.gradients, "checkpoint", lambda function, *inputs, use_reentrant: function(*inputs))
+    assert measure("gradient_norms@1", net, train, train) == found
 
 
 def test_the_slope_of_a_sigmoid_is_that_of_its_formula_and_at_most_a_quarter(net, random_images):

@@ -42,6 +42,7 @@ def measure(names, moment: str, model: nn.Module, train: Images, test: Images, r
         function, moments = _PROBES[name]
         if moment in moments:
             with torch.random.fork_rng():
+                torch.manual_seed(0)  # a net in training mode may have dropout
                 result[name] = function(copy.deepcopy(model), train, test, recipe)
     return result
 
