@@ -18,6 +18,7 @@ from nbhelpers.run import Run
 
 START = 0.5  # seconds that any run takes
 LAYER = 150e-6  # seconds that any layer takes in a training step, forward, backward and optimizer
+TRAININGS = {"fine_detail@1": 3, "transfer@1": 3, "background_channel@1": 2}  # of probes that train, by the recipe
 MACS_PER_SECOND, OUTPUTS_PER_SECOND = 100e9, 1e9
 
 
@@ -75,8 +76,9 @@ def steps(run: Run, classes: int) -> float:
 
 
 def seconds(run: Run) -> float:
-    """About how many seconds the run takes on one core."""
+    """About how many seconds the run takes on one core, with what its probes train."""
     layers, passes, trained = _work(run)
     outputs = sum(math.prod(row["output"]) for row in layers)
     own = sum(row["macs"] for row in layers) / MACS_PER_SECOND + outputs / OUTPUTS_PER_SECOND
-    return START + LAYER * len(layers) * trained + own * passes
+    training = LAYER * len(layers) * trained + own * passes
+    return START + training * (1 + sum(TRAININGS.get(probe, 0) for probe in run.probes))

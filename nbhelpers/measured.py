@@ -31,3 +31,14 @@ def shifts(df: pd.DataFrame, probe: str = "shifted_accuracy@1") -> pd.DataFrame:
     rows = df.loc[found.index, labels].join(found).melt(labels, var_name="shift").dropna(subset="value")
     parts = rows["shift"].str.extract(r"^(.*?)(?: (\d))?$")
     return rows.assign(shift=parts[0], severity=parts[1].fillna("1").astype(int))
+
+
+def elsewhere(results: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
+    """Results by net with a column of what was published of it after other numbers of epochs: "95.12 (200 epochs)".
+
+    For results that are of narrower nets or fewer images, and so are not to be compared number by number.
+    """
+    by_net = published.groupby("net", sort=False)
+    said = {net: ", ".join(f"{v:.2f} ({e} epochs)" for v, e in zip(own["value"], own["epochs"], strict=True))
+            for net, own in by_net}  # fmt: skip
+    return results.assign(**{"published, of the whole net": results["net"].map(said).fillna("")})

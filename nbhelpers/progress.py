@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -141,6 +142,12 @@ def _said(outcome: sweep.Outcome) -> str:
 def name(run: Run) -> str:
     """A run by its labels and seed."""
     return ", ".join([*(f"{label} {value}" for label, value in run.labels.items()), f"seed {run.seed}"])
+
+
+def arms(runs: Sequence[Run]) -> str:
+    """The arms of some runs by their labels, each once, with how many of the runs it has where that is several."""
+    counts = Counter(", ".join(f"{label} {value}" for label, value in run.labels.items()) for run in runs)
+    return "; ".join(arm + (f" ({n} seeds)" if n > 1 else "") for arm, n in counts.items())
 
 
 def absent(runs: Sequence[Run], most: int = 6) -> str:

@@ -240,8 +240,10 @@ class Study:
             notes.append(f"Published: {origin['repository']}, {', '.join(published.places_of(origin))}.")
         if absent := len({run.key for run in self._runs}) - len(self._records):
             notes.append(f"Interim: {absent} planned runs are not recorded yet.")
-        if diverged := sum(record["status"] == "diverged" for record in self._records.values()):
-            notes.append(f"{diverged} runs diverged.")
+        diverged = [run for run in self._unique() if self._records.get(run.key, {}).get("status") == "diverged"]
+        if diverged:
+            runs = "1 run" if len(diverged) == 1 else f"{len(diverged)} runs"
+            notes.append(f"{runs} diverged: {progress.arms(diverged)}.")
         return " ".join(notes)
 
     def figure(self, name: str, function: Callable[..., Any], *args: Any, pixels: bool = False, **options: Any) -> None:

@@ -242,7 +242,7 @@ def layers(rows: Sequence[Mapping[str, Any]], block: str = "") -> pd.DataFrame:
 def verdicts(judged) -> pd.DataFrame:
     """A row per claim: what it says, the region fixed for it, the verdict, and the numbers that decided it."""
     return pd.DataFrame(
-        [{"claim": v.text, "region": v.region, "verdict": v.verdict, "decided by": v.sentence} for v in judged]
+        [{"claim": v.text, "region": v.region_text, "verdict": v.verdict, "decided by": v.sentence} for v in judged]
     )
 
 

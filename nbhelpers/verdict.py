@@ -6,6 +6,7 @@ import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+MOST = "most seeds"  # the region of a claim whose numbers are yes and no
 NOTHING = {"at chance": "all runs compared are at chance", "equal": "no seed shows a difference"}  # said of a rule
 
 
@@ -45,7 +46,10 @@ class Verdict:
 
     @property
     def effect(self) -> str:
-        """The number that decided it, such as "+12.3 points" or "in 5 of 6 seeds"; the values where it is interim."""
+        """The number that decided it, such as "+12.3 points" or "in 5 of 6 seeds"; the values where it is interim.
+
+        Only a difference has a sign: a share, a spread and a ratio ("2.1 ×") have none.
+        """
         part = self._deciding
         if self.verdict == "interim":
             return "values " + ", ".join(f"{value:.4g}" for value in part["values"])
@@ -53,7 +57,7 @@ class Verdict:
             return NOTHING[self.rule]
         if self.rule == "share":
             return f"in {self.estimate * part['n']:.0f} of {part['n']} seeds"
-        sign = "" if self.unit == "%" or self.rule == "spread" else "+"
+        sign = "" if self.unit in ("%", "×") or self.rule == "spread" else "+"
         return f"{self.estimate:{sign}.{self._digits}f} {self.unit}".strip()
 
     @property
@@ -67,8 +71,14 @@ class Verdict:
 
     @property
     def margin_text(self) -> str:
-        """`margin` in the digits of the interval; empty where there is none."""
-        return "" if self.margin is None else f"{self.margin:.{self._digits}f}"
+        """`margin` in the digits of the interval, with its unit where the effect has another; empty where none."""
+        text = "" if self.margin is None else f"{self.margin:.{self._digits}f}"
+        return f"{text} {self.unit}".strip() if text and self._by_share else text
+
+    @property
+    def region_text(self) -> str:
+        """The region; where the effect is a share of seeds, with its own unit: "> 3 points in most seeds"."""
+        return f"{self.region} {self.unit}".strip() + " in most seeds" if self._by_share else self.region
 
     @property
     def where(self) -> str:
@@ -91,6 +101,11 @@ class Verdict:
         return next(part for part in self.parts if part["label"] == self.part)
 
     @property
+    def _by_share(self) -> bool:
+        """Whether seeds are counted whose number lies in a region; where they say yes or no the region is a share."""
+        return self.rule == "share" and self.region != MOST
+
+    @property
     def _all_alike(self) -> bool:
         return all(part["rule"] == self.rule for part in self.parts)
 
@@ -110,7 +125,7 @@ class Verdict:
         said = f"{self.effect} {self.interval}".strip()
         if self.verdict == "undecided" and self.interval and self.rule != "share":
             said += f" (± {self._half_width:.{self._digits}f})"
-        said += f", n = {self.seeds}, region {self.region}"
+        said += f", n = {self.seeds}, region {self.region_text}"
         said += f", margin {self.margin_text}" if self.margin_text else ""
         said += "" if self.seeds_needed is None else f", about {self.seeds_needed} seeds would decide"
         lead = self.verdict + (" on these images" if self.on_these_images else "")

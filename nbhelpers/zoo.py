@@ -193,6 +193,31 @@ def as_named(published):
     return published[~published["activation"].isin([row[0] for row in AS_CODED[:ANOTHER]])]
 
 
+def beside(results, published):
+    """Results by family and activation with a column of the survey's accuracy (per cent) for the net that a family
+    stands for; empty where it has none."""
+    theirs = published.set_index(["family", "activation"])["value"]
+    pairs = zip(results["family"].map(lambda family: KIN.get(family, family)), results["activation"], strict=True)
+    return results.assign(published=[f"{theirs[pair]:.2f} ({pair[0]})" if pair in theirs else "" for pair in pairs])
+
+
+def constant_units(df):
+    """Units that say the same about every image, per cent: a row per activation with its families, and a sentence.
+
+    Where there are none at all the sentence says so, and the table is empty.
+    """
+    import pandas as pd
+
+    from nbhelpers import tables
+
+    share = tables.probe(df, "constant_units@1").mean(axis=1)
+    said = f"{len(share)} of {len(df)} runs have the measurement."
+    if not (share > 0).any():
+        return pd.DataFrame(), f"In none of them is there any such unit: not one is dead or stuck. {said}"
+    units = df.assign(value=share).groupby(["activation", "family"], sort=False)["value"].mean()
+    return units.unstack().map("{:.2f}".format).reset_index(), said
+
+
 @lru_cache(maxsize=1)
 def benchmark() -> dict[str, Any]:
     """The recorded ``benchmarks/activations.json``: machine, rounds, ReLU's milliseconds, ratios to ReLU."""

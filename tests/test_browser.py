@@ -114,8 +114,32 @@ def test_the_filter_leaves_the_claims_with_that_verdict_and_the_sets_that_have_o
         assert 0 < shown.count() < everything
         assert {row.get_attribute("data-verdict") for row in shown.all()} == {verdict}
         assert all(part.locator("[data-verdict]:visible").count() for part in page.locator(".set[open]:visible").all())
-        assert f"{shown.count()} claim" in page.locator("#shown").inner_text()
-    page.locator("button[data-show=interim]").click()
-    assert shown.count() == 0 and page.locator(".set:visible").count() == 0
+        sets, studies = page.locator(".set:visible").count(), page.locator(".study:visible").count()
+        said = page.locator("#shown").inner_text()
+        assert said.startswith(f"{shown.count()} claim") and f" in {sets} set" in said and f" of {studies} stud" in said
+        assert page.locator("figure:visible").count() == page.locator("table.result:visible").count() == 0
+        assert page.locator(".overview li:visible").count() > 0
+        assert {item.get_attribute("data-mark") for item in page.locator(".overview li:visible").all()} == {verdict}
     page.get_by_role("button", name="all", exact=True).click()
-    assert shown.count() == everything
+    assert shown.count() == everything and page.locator("figure:visible").count() > 0
+
+
+def test_a_verdict_that_no_claim_has_is_said_and_leaves_no_study(index, browse):
+    page, _ = browse(index)
+    page.evaluate("document.querySelectorAll('[data-verdict=fails]').forEach((row) => row.dataset.verdict = 'holds')")
+    for overview in page.locator("[data-verdicts]").all():
+        overview.evaluate("(row) => row.dataset.verdicts = row.dataset.verdicts.replaceAll('fails', '')")
+    assert not page.locator("#none").is_visible()
+    page.locator("button[data-show=fails]").click()
+    assert page.locator("#none").inner_text().startswith("No claim is found to fail at present.")
+    assert page.locator(".study:visible").count() == page.locator(".overview:visible").count() == 0
+    page.get_by_role("button", name="all", exact=True).click()
+    assert not page.locator("#none").is_visible() and page.locator(".overview:visible").count() == 1
+
+
+def test_a_table_that_is_cut_says_that_it_can_be_scrolled(index, browse):
+    page, _ = browse(index)
+    page.wait_for_timeout(200)
+    cut = "[...document.querySelectorAll('.scroll')].map((e) => e.clientWidth > 0 && e.scrollWidth > e.clientWidth)"
+    hints = "[...document.querySelectorAll('.hint')].map((hint) => hint.checkVisibility())"
+    assert any(page.evaluate(cut)) and page.evaluate(hints) == page.evaluate(cut)

@@ -185,3 +185,9 @@ def test_the_net_of_the_set_ran_has_the_published_count_with_both_rectifiers():
         row["quantity"]: row["value"] for row in published.table("imagenet_mlp_scaled_relu", "reference_values")
     }
     assert parameters_of(study, *nets) == [804_104] * 2 == [reference["parameters"]] * 2
+
+
+def test_probes_that_train_count_as_the_trainings_that_they_are():
+    plain, probed = run(), run().model_copy(update={"probes": ("fine_detail@1", "input_zeros@1")})
+    training = estimate.seconds(plain) - estimate.START
+    assert estimate.seconds(probed) - estimate.START == pytest.approx(4 * training)

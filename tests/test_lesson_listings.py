@@ -30,9 +30,18 @@ def test_the_measured_field_is_the_formula(layers):
 
 
 def test_counts_are_those_of_the_net_that_is_built():
-    table, _ = listings.lenet()
+    table = listings.table(listings.LENET, (1, 28, 28), bias=True)
     net = Stack(layers=listings.LENET).build((1, 28, 28), 10)
-    assert table["weights"].sum() == sum(p.numel() for p in net.parameters()) == 61706
+    assert table["parameters"].sum() == sum(p.numel() for p in net.parameters()) == 61706
+
+
+def test_what_comes_after_the_flattening_sees_the_whole_image_and_has_no_neighbours():
+    shown, note = listings.lenet()
+    ends = {layer: (field, jump) for layer, field, jump in zip(shown.layer, shown.field, shown.jump, strict=True)}
+    assert ends["conv 5x5 16"] == ("14", "2") and ends["flatten"] == ends["linear 84"] == ends["output"] == ("28", "")
+    assert "parameters" in shown and "weights" not in shown and "61,706 parameters" in note
+    pooled = listings.table(["conv 3x3 4", "average", "output"], (1, 9, 9))
+    assert list(pooled["field"]) == [3, 9, 9] and list(pooled["jump"]) == [1, 0, 0]
 
 
 def test_what_does_not_fit_is_refused():

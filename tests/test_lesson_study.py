@@ -89,7 +89,8 @@ def test_statements_refuse_what_is_not_listed_repeated_or_not_computed(say):
 
 def test_what_is_cited_is_said_and_kept_apart(say):
     say(21)
-    assert say.kept[21]["cited"] == {"elu_timit": 29.6, "runs_cifar": 3} and "Cited:" in say.kept[21]["said"]
+    assert say.kept[21]["cited"] == {"elu_timit": 29.6, "runs_cifar": 3}
+    assert "ELU on TIMIT has an error of 29.6%, and the medians on CIFAR are of 3 runs." in say.kept[21]["said"]
     assert say.kept[21]["computed"] == {}
     table = say.table()
     assert list(table["number"]) == [21] and say.summary().startswith("1 of 31 statements")
@@ -98,8 +99,9 @@ def test_what_is_cited_is_said_and_kept_apart(say):
 def test_an_answer_follows_what_was_measured():
     assert answers.vanishing({"sigmoid": 0.01, "relu": 0.5}, 4).verdict is False
     assert answers.vanishing({"sigmoid": 7.0, "relu": 0.5}, 4).verdict == "right"
-    assert answers.cheapness({"relu": 1.0, "tanh": 2.0}, {"cpu"}).verdict is True
-    assert answers.cheapness({"relu": 3.0, "tanh": 2.0}, {"cuda"}).verdict is False
+    assert answers.cheapness({"relu": 1.0, "tanh": 2.0}, {"cpu"}).verdict == "right on a CPU, a GPU was not measured"
+    assert answers.cheapness({"relu": 3.0, "tanh": 2.0}, {"cuda"}).verdict == "wrong on a GPU, a CPU was not measured"
+    assert answers.cheapness({"relu": 1.0, "tanh": 2.0}, {"cpu", "cuda"}).verdict == "right on a CPU and a GPU"
     found = pd.DataFrame({"macs": {1: 100, 2: 20}, "field": {1: 7, 2: 15}})
     assert answers.stride_balance(found, {"a": "holds", "b": "fails"}).verdict == "5 of 6 shown"
     assert answers.stride_balance(found.iloc[::-1].set_axis([1, 2]), {"a": "fails"}).verdict == "2 of 5 shown"
@@ -112,6 +114,23 @@ def test_the_survey_is_read_again():
         net: (row["best_acc"], row["best_minus_relu"], row["relu_rank_of_18"]) for net, row in rows.items()
     }
     assert (survey.gelu_errors()[["relu - gelu", "elu - gelu"]] > 0).all(axis=None)
+
+
+def test_the_verdict_on_the_number_of_runs_is_computed(monkeypatch):
+    assert survey.gelu_runs() == (5, 3) and answers.gelu_wins().verdict == "right, but for the number of runs"
+    monkeypatch.setattr(survey, "gelu_runs", lambda: (3, 3))
+    assert answers.gelu_wins().verdict is True
+    errors = survey.gelu_errors()
+    monkeypatch.setattr(survey, "gelu_errors", lambda: errors.assign(**{"relu - gelu": -0.1}))
+    assert answers.gelu_wins().verdict is False
+
+
+def test_the_summary_counts_one_word_verdicts_and_names_the_others(say):
+    for number, verdict in {2: False, 7: True, 17: True, 22: "5 of 7 shown", 19: "an approximation"}.items():
+        values = {name: 0 for name in ROWS[number]["right"]}
+        say(number, Answer(verdict, ".", values))
+    said = "5 of 31 statements are answered: 2 right, 1 wrong. In more words than one: 19: an approximation; 22: 5 of"
+    assert say.summary().startswith(said)
 
 
 # ------------------------------------------------------------ the assignment
@@ -137,6 +156,47 @@ def test_the_published_log_is_the_series():
 
 
 # ------------------------------------------------------------ nets and runs
+
+
+def arms(**accuracies: list[float]) -> pd.DataFrame:
+    """Runs of arms with these accuracies, a seed each."""
+    columns = {"classes": 10, "test_images": 1000, "train_loss": 1.0, "test_loss": 1.0, "status": "done"}
+    rows = [
+        {"part": "p", "arm": arm, "seed": seed, "test_accuracy": value} | columns
+        for arm, values in accuracies.items()
+        for seed, value in enumerate(values)
+    ]
+    frame = pd.DataFrame(rows)
+    frame.attrs = {"labels": ["part", "arm"]}
+    return frame
+
+
+def test_a_difference_is_said_as_far_as_the_seeds_tell_it():
+    df = tables.part(arms(none=[50.0, 60.0, 70.0], more=[55.0, 64.9, 75.1], same=[51.0, 59.0, 70.0]), "p", ["arm"])
+    table, said = measured.against(df, "none", "more")
+    assert list(table["arm"]) == ["more", "same"] and list(table["minus none, points"]) == ["+5.00", "+0.00"]
+    assert said.startswith("more minus none: +5.0 points [") and said.endswith("n = 3: better.")
+    assert measured.lead(df, "same", "none").endswith("neither better nor worse, as far as can be told.")
+    assert measured.lead(df, "none", "more").endswith("worse.")
+    assert "too few seeds" in measured.lead(df[df["seed"] < 2], "more", "none")
+
+
+def test_arms_at_chance_are_counted_by_part():
+    assert measured.guesses(arms(a=[10.0, 10.5], b=[10.0, 60.0], c=[80.0, 81.0])).endswith("1 of 3 arms of p.")
+    assert measured.guesses(arms(a=[50.0, 10.0])) == "No arm is at chance in every seed."
+
+
+def test_what_is_no_accuracy_has_its_own_unit():
+    df = arms(a=[50.0, 60.0], b=[55.0, 65.0]).assign(zeros=70.0, milliseconds=1.0)
+    assert measured.level(df[df["arm"] == "a"], "zeros").attrs["unit"] == "%"
+    units = {metric: measured.gap(df, "a", "b", metric).attrs["unit"] for metric in ("test_accuracy", "milliseconds")}
+    assert units == {"test_accuracy": "points", "milliseconds": "ms"}
+
+
+def test_the_exercise_takes_three_times_the_steps_of_demo():
+    text = next("".join(cell["source"]) for cell in NOTEBOOK["cells"] if cell["id"] == "exercises")
+    steps, own = map(int, re.search(r"`small_steps = (\d+)`: three times the (\d+) steps of `demo`", text).groups())
+    assert own == parameters.load(NAME, "demo")["small_steps"] and steps == 3 * own
 
 
 def test_nets_cost_what_their_names_say():

@@ -47,3 +47,9 @@ def test_joined_contrasts_keep_their_seeds_and_are_told_apart():
     both = contrasts.joined({"a": one, "b": one.drop(columns="net")}, "change")
     assert both[["change", "seed", "value"]].values.tolist() == [["a", 0, 1], ["a", 1, 2], ["b", 0, 1], ["b", 1, 2]]
     assert both.attrs["labels"] == ["change"]
+
+
+def test_what_was_published_of_other_epochs_stands_beside_the_net():
+    published = pd.DataFrame({"net": ["a", "a", "b"], "epochs": [200, 100, 300], "value": [95.12, 91, 90.5]})
+    found = measured.elsewhere(pd.DataFrame({"net": ["a", "c"]}), published)
+    assert list(found["published, of the whole net"]) == ["95.12 (200 epochs), 91.00 (100 epochs)", ""]

@@ -80,7 +80,14 @@ def test_every_claim_stands_with_verdict_effect_interval_region_and_margin(folde
     assert len(rows) == len(verdicts) > 0
     for row, verdict in zip(rows, verdicts, strict=True):
         text = row.get_text(" ", strip=True)
-        said = (verdict.text, verdict.verdict, verdict.effect, verdict.interval, verdict.region, verdict.margin_text)
+        said = (
+            verdict.text,
+            verdict.verdict,
+            verdict.effect,
+            verdict.interval,
+            verdict.region_text,
+            verdict.margin_text,
+        )
         assert all(word in text for word in said), text
         assert row["data-verdict"] == verdict.verdict
 
@@ -166,6 +173,20 @@ def test_a_summary_of_an_older_version_that_lacks_what_is_shown_is_as_none(folde
     assert part(folder, SET) is None and part(folder, "demo")
     (folder / STUDY / SET / "summary.json").write_text('{"study": "x", "verdicts": []}', encoding="utf-8")
     assert part(folder, SET) is None
+
+
+def test_the_overview_has_every_study_with_its_question_and_the_claims_of_its_first_set(folder):
+    rows = {row.find("a").get_text(): row for row in page(folder).select("table.overview tbody tr")}
+    studies = report.gather(folder)
+    assert list(rows) == [study.title for study in studies]
+    for study in studies:
+        said = [item.get_text(" ", strip=True) for item in rows[study.title].select("li")]
+        first = study.results[0].verdicts if study.results else []
+        assert said == [f"{report.MARKS[v.verdict]} {v.verdict} {v.text}" for v in first]
+        assert study.results or "no results yet" in rows[study.title].get_text()
+    assert "does ReLU stay stable?" in rows["Sigmoid against ReLU as depth grows"].get_text()
+    table = (folder / "README.md").read_text(encoding="utf-8")
+    assert all(study.results or f"| {study.title} | no results yet |" in table for study in studies)
 
 
 def test_a_study_without_results_says_how_to_make_them(tmp_path):

@@ -677,7 +677,7 @@ def test_embedded_images_are_not_compared_with_published_numbers(study):
 def test_diverged_runs_are_counted(study):
     s = study()
     s.sweep(runs(s, 1, recipe=s.recipe(optimizer="sgd", lr=1e30, epochs=3)))
-    assert s.note().endswith("2 runs diverged.")
+    assert s.note().endswith("2 runs diverged: blocks 1, activation sigmoid; blocks 1, activation relu.")
     assert set(pd.read_csv(s.store.folder / "runs.csv")["status"]) == {"diverged"}
 
 

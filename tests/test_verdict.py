@@ -50,7 +50,19 @@ HOLDS = Verdict(
         ),
         (
             {"rule": "share", "estimate": 5 / 6, "low": 0.359, "high": 0.996, "verdict": "undecided", "margin": None},
-            "undecided: in 5 of 6 seeds [36%, 100%], n = 6, region > 0",
+            "undecided: in 5 of 6 seeds [36%, 100%], n = 6, region > 0 points in most seeds",
+        ),
+        (
+            {"rule": "share", "estimate": 0.5, "low": 0.1, "high": 0.9, "verdict": "undecided", "margin": 2.71},
+            "undecided: in 3 of 6 seeds [10%, 90%], n = 6, region > 0 points in most seeds, margin 2.7 points",
+        ),
+        (
+            {"rule": "share", "estimate": 1, "low": 0.5, "high": 1, "margin": None, "region": "most seeds", "unit": ""},
+            "holds: in 6 of 6 seeds [50%, 100%], n = 6, region most seeds",
+        ),
+        (
+            {"unit": "×", "estimate": 0.56, "low": 0.32, "high": 0.79, "region": "< 5"},
+            "holds: 0.56 × [0.32, 0.79], n = 6, region < 5, margin 10.10",
         ),
         (
             {"part": "blocks=1", "parts": [PART | {"label": "blocks=1"}, PART | {"label": "blocks=4"}]},

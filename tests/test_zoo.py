@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from nbhelpers import claims, contrasts, published, zoo
@@ -121,3 +122,20 @@ def test_what_ran_in_the_survey_is_what_the_table_says(activation, family, spec,
     assert row["what ran"] in ("x itself", "ReLU")
     x = np.linspace(-3, 3, 13)
     assert layers.activation(spec, inplace=False)(torch.from_numpy(x)).numpy() == pytest.approx(same(x))
+
+
+def test_the_survey_stands_beside_the_family_that_stands_for_its_net():
+    results = pd.DataFrame({"family": ["depthwise", "VGG16", "dense"], "activation": ["ReLU", "GELU", "SReLU"]})
+    found = zoo.beside(results, published.series("Activation_Zoo", "accuracy"))
+    assert list(found["published"]) == ["90.10 (MobileNet)", "92.42 (VGG16)", ""]
+
+
+def test_no_unit_that_is_stuck_is_a_sentence_and_some_are_a_table():
+    def runs(*shares):
+        probes = [{"constant_units@1": {"final": {"a": share, "b": 0.0}}} for share in shares]
+        return pd.DataFrame({"activation": ["ReLU", "GELU"], "family": "dense", "probes": probes})
+
+    table, said = zoo.constant_units(runs(0.0, 0.0))
+    assert table.empty and said.startswith("In none of them") and "2 of 2 runs" in said
+    table, said = zoo.constant_units(runs(5.0, 0.0))
+    assert table.set_index("activation")["dense"].to_dict() == {"ReLU": "2.50", "GELU": "0.00"}

@@ -18,15 +18,20 @@ def table(layers: Sequence[str], shape: tuple[int, int, int], classes: int = 10,
     """A row per layer of a `Stack` listing for images of `shape` (channels, height, width).
 
     Columns: layer, side, channels, field (side of the square of input pixels that one output sees), jump (input pixels
-    between neighbouring outputs), weights (with biases where `bias`), macs (multiply-accumulates for one image).
-    field += (kernel - 1) * jump, then jump *= stride: Araujo et al., distill.pub/2019/computing-receptive-fields.
+    between neighbouring outputs), weights (or, with `bias`, parameters: the biases are among them), macs
+    (multiply-accumulates for one image).
+    field += (kernel - 1) * jump, then jump *= stride: Araujo et al., distill.pub/2019/computing-receptive-fields. A
+    layer that takes all places together sees all that they see, at most the image, and has no neighbours: jump 0.
     InputError where a layer does not fit what it receives.
     """
     rows, received, field, jump = [], tuple(shape), 1, 1
+    counted = "parameters" if bias else "weights"
     for text, made in zip(layers, shapes(layers, shape, classes), strict=True):
         layer, weights, macs = parse(text), 0, 0
         if layer.kind in ("conv", "pool"):
             field, jump = field + (layer.kernel - 1) * jump, jump * layer.stride
+        elif len(made) == 1 and len(received) == 3:  # flattened, averaged, or taken by a connected layer
+            field, jump = min(field + (received[1] - 1) * jump, shape[1]), 0
         if layer.kind == "conv":
             weights = layer.kernel**2 * received[0] * layer.width
             macs = weights * made[1] * made[2]
@@ -36,7 +41,7 @@ def table(layers: Sequence[str], shape: tuple[int, int, int], classes: int = 10,
             weights += made[0]
         side = made[1] if len(made) == 3 else 1
         row = {"layer": text, "side": side, "channels": made[0], "field": field, "jump": jump}
-        rows.append(row | {"weights": weights, "macs": macs})
+        rows.append(row | {counted: weights, "macs": macs})
         received = made
     return pd.DataFrame(rows)
 
@@ -98,8 +103,7 @@ def shown(found: pd.DataFrame) -> pd.DataFrame:
     """`beside` for a reader: a cross behind what is wrong, numbers in groups of three digits."""
     field = [f"{f}" if right else f"{f} ✗" for f, right in found[["lesson's field", "right"]].to_numpy()]
     side = ["" if pd.isna(s) else f"{s:g}" for s in found["lesson's side"]]
-    table = found.assign(**{"lesson's field": field, "lesson's side": side}).drop(columns="right")
-    return table.assign(**{name: table[name].map("{:,}".format) for name in ("weights", "macs")})
+    return grouped(found.assign(**{"lesson's field": field, "lesson's side": side}).drop(columns="right"))
 
 
 def costs(found: pd.DataFrame) -> str:
@@ -113,7 +117,12 @@ def costs(found: pd.DataFrame) -> str:
 def lenet(side: int = 28) -> tuple[pd.DataFrame, str]:
     """LeNet for grey images of `side` pixels, with LeCun's widths, layer by layer, and a sentence with its sums."""
     made = table(LENET, (1, side, side), bias=True)
-    return made, f"LeNet: {made['weights'].sum():,} parameters, {made['macs'].sum():,} multiply-adds."
+    note = (
+        f"LeNet: {made['parameters'].sum():,} parameters (weights and biases), {made['macs'].sum():,} multiply-adds. "
+    )
+    note += f"From the flattening on a number depends on the whole image, {side} pixels, and has no neighbours."
+    jumps = ["" if jump == 0 else f"{jump}" for jump in made["jump"]]
+    return grouped(made.assign(jump=jumps)), note
 
 
 def ends(listings: Mapping[int, Sequence[str]], shape: tuple[int, int, int]) -> pd.DataFrame:
@@ -151,6 +160,12 @@ def shapes_of_nets() -> pd.DataFrame:
         row = {"net": name, "3x3 layers": int(made.layer.str.startswith("conv 3x3").sum())}
         rows.append(row | {"weights": int(made.weights.sum()), "macs": int(made.macs.sum())})
     return pd.DataFrame(rows)
+
+
+def grouped(counts: pd.DataFrame) -> pd.DataFrame:
+    """The table with its whole numbers in groups of three digits, as text."""
+    whole = counts.select_dtypes("integer").columns
+    return counts.assign(**{name: counts[name].map("{:,}".format) for name in whole})
 
 
 def heads(side: int = 7, channels: int = 512, classes: int = 1000) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from nbhelpers import tables
+from nbhelpers import contrasts, stats, tables
 from nbhelpers.lesson.pointwise import suppressed
 
 PROBES = (  # of the nets that differ in activation, in stride, and of the one that is looked into
@@ -10,6 +10,8 @@ PROBES = (  # of the nets that differ in activation, in stride, and of the one t
     ("changed_by_a_shift@1", "inference_time@1", "fine_detail@1"),
     ("first_kernels@1", "favourites@1", "class_in_channels@1", "transfer@1", "background_channel@1"),
 )
+UNITS = {"milliseconds": "ms"}  # of differences; all others are in points
+NO_GUESS = "No arm is at chance in every seed."
 
 
 def activations(df: pd.DataFrame) -> pd.DataFrame:
@@ -35,8 +37,12 @@ def strides(df: pd.DataFrame) -> pd.DataFrame:
 
 
 def details(df: pd.DataFrame) -> pd.DataFrame:
-    """A row per run and length of the mark (pixels), with the share of marks that were told apart (per cent)."""
-    return tables.probe_rows(df, "fine_detail@1", "mark", "mark_accuracy", "initial")
+    """A row per run and length of the mark (pixels), with the share of marks that were told apart (per cent), and the
+    arm, which is a stride, by name as `net`.
+    """
+    rows = tables.probe_rows(df, "fine_detail@1", "mark", "mark_accuracy", "initial")
+    rows["net"] = "stride " + rows["arm"].astype(str)
+    return rows
 
 
 def transfers(df: pd.DataFrame) -> pd.DataFrame:
@@ -47,6 +53,57 @@ def transfers(df: pd.DataFrame) -> pd.DataFrame:
 def noise(df: pd.DataFrame) -> pd.DataFrame:
     """`df` with `suppressed`: by how many per cent the share of the noise in the 1x1 weights fell."""
     return df.assign(suppressed=[suppressed(probes) for probes in df["probes"]])
+
+
+def level(df: pd.DataFrame, quantity: str) -> pd.DataFrame:
+    """A contrast: the measured `quantity` of the runs of one arm, per cent, for each seed."""
+    contrast = contrasts.values(df, quantity)
+    contrast.attrs["unit"] = "%"
+    return contrast
+
+
+def gap(df: pd.DataFrame, a, b, metric: str = "test_accuracy") -> pd.DataFrame:
+    """A contrast: the metric of arm a minus that of arm b, for each seed, in the unit of the metric."""
+    contrast = contrasts.paired(df, "arm", a, b, metric=metric)
+    contrast.attrs["unit"] = UNITS.get(metric, "points")
+    return contrast
+
+
+def against(df: pd.DataFrame, reference: str, arm: str) -> tuple[pd.DataFrame, str]:
+    """A row per other arm: what it has more than `reference`, paired by seed, in points, with its interval and n.
+
+    And a sentence, whether that tells `arm` from the reference.
+    """
+    others = [arm for arm in dict.fromkeys(df["arm"]) if arm != reference]
+    pairs = [_paired(df, arm, reference).assign(arm=arm) for arm in others]
+    table = tables.means({"": pd.concat(pairs)}, "arm").drop(columns="difference")
+    return table.rename(columns={"points": f"minus {reference}, points"}), lead(df, arm, reference)
+
+
+def lead(df: pd.DataFrame, arm: str, reference: str) -> str:
+    """By how much `arm` is ahead of `reference`, paired by seed, and whether that tells them apart, as a sentence."""
+    ours = stats.interval(_paired(df, arm, reference)["value"])
+    if ours.n < stats.LEAST_SEEDS:
+        return f"{arm} minus {reference}: {ours.mean:+.1f} points, n = {ours.n}: too few seeds to tell them apart."
+    word = "better" if ours.low > 0 else "worse" if ours.high < 0 else "neither better nor worse, as far as can be told"
+    said = f"{arm} minus {reference}: {ours.mean:+.1f} points [{ours.low:.1f}, {ours.high:.1f}], n = {ours.n}"
+    return f"{said}: {word}."
+
+
+def _paired(df: pd.DataFrame, arm: str, reference: str) -> pd.DataFrame:
+    """Differences of accuracies alone: a fault may have tested other images."""
+    return contrasts.paired(df.drop(columns="correct", errors="ignore"), "arm", arm, reference)
+
+
+def guesses(df: pd.DataFrame) -> str:
+    """Which arms end at chance in all of their seeds, part by part, as a sentence: what they show is no difference."""
+    labels = df.attrs["labels"]
+    guessed = contrasts.chance(df.fillna({label: "" for label in labels}), labels=labels)
+    lost = df.assign(lost=guessed["value"].to_numpy())
+    whole = lost.groupby(labels, sort=False, dropna=False)["lost"].all().rename("lost").reset_index()
+    found = [(part, own["lost"].sum(), len(own)) for part, own in whole.groupby("part", sort=False)]
+    told = ", ".join(f"{n} of {arms} arms of {part}" for part, n, arms in found if n)
+    return f"At chance in every seed, and so no sign of a difference: {told}." if told else NO_GUESS
 
 
 def listed(values: pd.Series, form: str = "{value:.1f}% with {name}") -> str:

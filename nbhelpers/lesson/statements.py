@@ -16,7 +16,11 @@ if TYPE_CHECKING:
     from nbhelpers.study import Study
 
 # What no computation can give: a year, and what another paper printed. It is shown as published.
-CITED = {16: ("year",), 21: ("elu_timit", "runs_cifar")}
+CITED = {
+    16: {"year": "the factor 6 is from the ImageNet paper of {}"},
+    21: {"elu_timit": "ELU on TIMIT has an error of {}%", "runs_cifar": "the medians on CIFAR are of {} runs"},
+}
+WORDS = ("right", "wrong", "holds", "fails", "undecided", "interim")  # computed on paper: the first two
 ROUNDING = 0.01  # relative: published values are printed with two digits or more
 
 
@@ -42,13 +46,13 @@ class Statements:
             raise ValueError(f"statement {number}: {'was judged before' if number in self.kept else 'is not listed'}")
         verdict, sentence, values = answer or ANSWERS[number]()
         entry = self.known[number]
-        cited = {name: entry["right"][name] for name in CITED.get(number, ())}
+        phrases = CITED.get(number, {})
+        cited = {name: entry["right"][name] for name in phrases}
         if absent := set(entry["right"]) - set(values) - set(cited):
             raise ValueError(f"statement {number}: {', '.join(sorted(absent))}: must be computed")
         if cited:
-            sentence += (
-                " Cited: " + ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in cited.items()) + "."
-            )
+            said = ", and ".join(phrase.format(cited[name]) for name, phrase in phrases.items())
+            sentence += f" The paper itself, cited and not computed: {said}."
         word = {True: "right", False: "wrong"}.get(verdict, verdict)
         plain = {name: _plain(value) for name, value in values.items()}
         self.kept[number] = {"statement": entry["statement"], "verdict": word, "computed": plain, "cited": cited}
@@ -66,12 +70,12 @@ class Statements:
         return frame.rename(columns={"said": "computed here", "statement": "the lesson says"})
 
     def summary(self) -> str:
-        """How many statements there are, and how many were found right and wrong, as a sentence."""
-        words = [entry["verdict"] for entry in self.kept.values()]
-        counts = ", ".join(
-            f"{words.count(word)} {word}" for word in sorted(set(words), key=lambda w: (-words.count(w), w))
-        )
-        return f"{len(words)} of {len(self.known)} statements are answered: {counts}."
+        """How many statements there are, how many were found what, and which have a verdict of their own."""
+        words = {number: entry["verdict"] for number, entry in sorted(self.kept.items())}
+        counts = ", ".join(f"{n} {word}" for word in WORDS if (n := list(words.values()).count(word)))
+        own = "; ".join(f"{number}: {word}" for number, word in words.items() if word not in WORDS)
+        said = f"{len(words)} of {len(self.known)} statements are answered: {counts or 'none in one word'}."
+        return said + (f" In more words than one: {own}." if own else "")
 
 
 def agrees(computed: Any, right: Any) -> bool:

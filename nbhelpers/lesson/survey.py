@@ -1,5 +1,7 @@
 """The two published comparisons of activations that the lesson repeats, read again."""
 
+import re
+
 import pandas as pd
 
 from nbhelpers import published
@@ -22,6 +24,15 @@ def winners() -> pd.DataFrame:
         row |= {"behind": round(own.max() - own["ReLU"], 2), "rank of ReLU": int((own > own["ReLU"]).sum()) + 1}
         rows.append(row | {"ReLU's time / fastest": round(time["ReLU"] / time.min(), 3)})
     return pd.DataFrame(rows)
+
+
+def gelu_runs() -> tuple[int, int]:
+    """Of how many runs the lesson says the medians of `gelu_errors` are, and the paper says those of CIFAR are."""
+    numbers = {"three": 3, "four": 4, "five": 5}
+    rows = published.everything()["studies"][STUDY]["tables"]["statements"]["rows"]
+    entry = next(row for row in rows if "runs_cifar" in row["right"])
+    stated = re.search(r"medians of (\w+) runs", entry["statement"])[1]
+    return numbers[stated], entry["right"]["runs_cifar"]
 
 
 def gelu_errors() -> pd.DataFrame:

@@ -1,5 +1,7 @@
 """What a small window sees of a real photo: the portrait of Grace Hopper that ships with matplotlib."""
 
+from functools import cache
+
 import numpy as np
 import pandas as pd
 from matplotlib import cbook
@@ -47,6 +49,7 @@ def found_again(image: np.ndarray, side: int, count: int = 400, noise: float = 0
     return float((distance.argmin(1) == np.arange(count)).mean())
 
 
+@cache
 def by_side(sides=(3, 5, 7, 9, 11, 15, 21, 31)) -> pd.DataFrame:
     """For windows of each side: per cent of variance beyond a gradient, per cent recognised."""
     image = photo()

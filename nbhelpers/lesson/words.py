@@ -55,12 +55,14 @@ def lookup_difference(vectors: np.ndarray) -> float:
 
 
 def neighbours(kept: list[str], vectors: np.ndarray, of: tuple[str, ...], count: int = 4) -> pd.DataFrame:
-    """The nearest words by cosine of the angle, for each word of `of` that is there."""
+    """The nearest words by cosine of the angle, for each word of `of`; of one that is not there, why."""
     nearness = vectors @ vectors.T
     rows = []
     for word in of:
         if word in kept:
             order = np.argsort(-nearness[kept.index(word)])[1 : count + 1]
             near = ", ".join(f"{kept[i]} ({nearness[kept.index(word), i]:.2f})" for i in order)
-            rows.append({"word": word, "nearest, with the cosine": near})
+        else:
+            near = "too rare in this text" if word in WORDS else "not among the lesson's words"
+        rows.append({"word": word, "nearest, with the cosine": near})
     return pd.DataFrame(rows)

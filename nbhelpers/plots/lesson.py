@@ -107,18 +107,43 @@ def codes(added: Mapping[str, np.ndarray], title: str = "") -> Figure:
 
 
 def word_map(words: Sequence[str], vectors: np.ndarray, title: str = "") -> Figure:
-    """Words at the two directions in which their vectors (words, width) vary most."""
+    """Words at the two directions in which their vectors (words, width) vary most.
+
+    Words that would lie on each other are moved apart, with a line to the point where each belongs.
+    """
     centred = vectors - vectors.mean(0)
     left, values, _ = np.linalg.svd(centred, full_matrices=False)
     at = left[:, :2] * values[:2]
     at = at * np.sign(at[np.abs(at).argmax(0), [0, 1]])  # the sign of a singular vector is anybody's choice
-    figure, axis = new(7.5, 4.8)
-    axis.scatter(*at.T, s=6, color="0.7", linewidths=0)
-    for word, (x, y) in zip(words, at, strict=True):
-        axis.text(x, y, word, fontsize=9, color=BLUE)
-    axis.set(xticks=[], yticks=[])
+    width, height, size = 9.0, 6.0, 9
+    figure, axis = new(width, height)
+    at = (at - at.min(0)) / np.maximum(np.ptp(at, axis=0), 1e-12) * [72 * (width - 1), 72 * (height - 1)]
+    boxes = np.array([[0.68 * size * len(word) + 4, 1.35 * size] for word in words])
+    placed = _apart(at, boxes)
+    axis.scatter(*at.T, s=6, color="0.6", linewidths=0)
+    for word, point, (x, y) in zip(words, at, placed, strict=True):
+        axis.plot([point[0], x], [point[1], y], color="0.8", linewidth=0.7, zorder=0)
+        axis.text(x, y, word, fontsize=size, color=BLUE, ha="center", va="center")
+    low, high = (placed - boxes / 2).min(0), (placed + boxes / 2).max(0)
+    axis.set(xticks=[], yticks=[], xlim=(low[0] - 8, high[0] + 8), ylim=(low[1] - 8, high[1] + 8))
     title_of(figure, title)
     return figure
+
+
+def _apart(at: np.ndarray, boxes: np.ndarray, rounds: int = 400) -> np.ndarray:
+    """Centres for `boxes` (n, 2: width, height) near their points (n, 2), pushed until hardly any two overlap."""
+    centres = at + [0, 0.6] * boxes
+    for _ in range(rounds):
+        gaps = centres[:, None] - centres[None]
+        inside = (boxes[:, None] + boxes[None]) / 2 - np.abs(gaps)
+        overlap = (inside > 0).all(2) & ~np.eye(len(boxes), dtype=bool)
+        if not overlap.any():
+            break
+        axis = np.argmin(inside, axis=2)  # along which it takes the shorter way out
+        push = np.where(np.arange(2) == axis[..., None], inside, 0) * np.where(gaps < 0, -1, 1)
+        push[np.tril_indices(len(boxes))] *= np.where(gaps == 0, -1, 1)[np.tril_indices(len(boxes))]  # one each way
+        centres = centres + 0.3 * (push * overlap[..., None]).sum(1)
+    return centres
 
 
 def kernels(weights: Sequence, favourites: Mapping[str, Mapping], title: str = "") -> Figure:

@@ -34,6 +34,7 @@ def seeds_needed(tables: dict[str, pd.DataFrame], title: str = "") -> Figure:
             axis.set_xlabel("seeds used", fontsize=10)
             axis.tick_params(labelbottom=True)
     handles, labels = axes.flat[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=9)
+    rule = "with 1 or 2 seeds the mean alone is judged, with more the interval"
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=9, title=rule, title_fontsize=9)
     title_of(figure, title)
     return figure

@@ -105,6 +105,11 @@ class Results:
         return {"columns": [], "rows": [], "note": ""} | self.summary.get("result", {})
 
     @property
+    def against(self) -> bool:
+        """Whether that table has published values in it."""
+        return any(column.startswith("published") for column in self.result["columns"])
+
+    @property
     def notebook(self) -> Path | None:
         """The executed notebook, where the set was run in batch."""
         path = self.folder / f"{self.study}.ipynb"

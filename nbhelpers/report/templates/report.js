@@ -21,23 +21,38 @@ for (const table of document.querySelectorAll("table.sortable")) {
   }));
 }
 
-// The filter: only claims with one verdict, and only the sets and studies that have such a claim.
+// The filter: only claims with one verdict, and only the sets and studies that have such a claim. Of these the figures
+// and tables, which are about all claims, are left out until all are shown again.
 const buttons = [...document.querySelectorAll("[data-show]")];
+const several = { claim: "claims", set: "sets", study: "studies" };
+const counted = (number, name) => `${number} ${number === 1 ? name : several[name]}`;
+const words = { holds: "found to hold", fails: "found to fail", undecided: "undecided", interim: "interim" };
 const show = (verdict) => {
-  let count = 0;
-  for (const row of document.querySelectorAll("[data-verdict]")) {
-    row.hidden = Boolean(verdict) && row.dataset.verdict !== verdict;
-    count += !row.hidden;
-  }
+  for (const part of document.querySelectorAll("[data-verdict], [data-mark]"))
+    part.hidden = Boolean(verdict) && (part.dataset.verdict ?? part.dataset.mark) !== verdict;
   for (const row of document.querySelectorAll("[data-verdicts]"))
     row.hidden = Boolean(verdict) && !row.dataset.verdicts.split(" ").includes(verdict);
   for (const part of [...document.querySelectorAll(".set"), ...document.querySelectorAll(".study")])
     part.hidden = Boolean(verdict) && !part.querySelector("[data-verdict]:not([hidden])");
+  for (const part of document.querySelectorAll(".more")) part.hidden = Boolean(verdict);
   buttons.forEach((button) => button.setAttribute("aria-pressed", String(button.dataset.show === verdict)));
-  document.getElementById("shown").textContent = `${count} claim${count === 1 ? "" : "s"}`;
+  const parts = ["[data-verdict]", ".set", ".study:has(.set)"];
+  const [claims, sets, studies] = parts.map((part) => document.querySelectorAll(`${part}:not([hidden])`).length);
+  const where = `${counted(sets, "set")} of ${counted(studies, "study")}`;
+  document.getElementById("shown").textContent = `${counted(claims, "claim")} in ${where}`;
+  const none = document.getElementById("none");
+  none.hidden = claims > 0;
+  none.textContent = verdict ? `No claim is ${words[verdict]} at present. Show all to see the others.` : "There is no claim yet.";
+  document.getElementById("overview").parentElement.hidden = Boolean(verdict) && claims === 0;
 };
 buttons.forEach((button) => button.addEventListener("click", () => show(button.dataset.show)));
 show("");
+
+// A table that is wider than its place says so.
+const widths = new ResizeObserver((entries) => {
+  for (const { target } of entries) target.previousElementSibling.hidden = target.scrollWidth <= target.clientWidth;
+});
+document.querySelectorAll(".scroll").forEach((place) => widths.observe(place));
 
 // A link to a set that is closed opens it.
 const open = () => document.getElementById(decodeURIComponent(location.hash.slice(1)))?.closest("details")?.setAttribute("open", "");
