@@ -14,6 +14,7 @@ from IPython.display import Code, Image, Markdown, clear_output, display
 
 from nbhelpers import claims, estimate, outputs, parameters, progress, published, records, settings, sweep, tables
 from nbhelpers import data as datasets
+from nbhelpers.contrasts import Parts
 from nbhelpers.errors import InputError, RunError
 from nbhelpers.models import Model
 from nbhelpers.run import Data, Recipe, Run
@@ -110,7 +111,7 @@ class Study:
         fresh = os.environ.get("NBHELPERS_FRESH", "")
         todo, unique = sweep.missing(runs, self.store, fresh), len({run.key for run in runs})
         failures, may_train = [], bool(todo) and self._may_train(todo, unique - len(todo))
-        nothing = RunError(f"no run of {self.name} {self.parameters.folder_name} is recorded")
+        nothing = RunError(f"no run of {self.parameters.folder_name} is recorded")
         if len(todo) == unique and not may_train:
             raise nothing
         outputs.write_plan(self.store.folder, self._head() | {"seeds": len(self.seeds), "looks": 1}, self._runs)
@@ -134,7 +135,7 @@ class Study:
             raise nothing
         if missing and not self._has_whole_seed():
             raise RunError(
-                f"{len(self._records)} of {unique} runs of {self.name} {self.parameters.folder_name} are recorded, "
+                f"{len(self._records)} of {unique} runs of {self.parameters.folder_name} are recorded, "
                 "too few to show: it takes one seed with all its arms"
             )
         return frame
@@ -266,7 +267,13 @@ class Study:
     # ---------------------------------------------------------------- claims
 
     def claim(self, text: str, parts: Any, planned: int | Mapping | None = None, **region: Any) -> None:
-        """Judge a claim: see `claims.claim`. planned: the seeds that the verdict waits for, `seeds` if not given."""
+        """Judge a claim: see `claims.claim`. planned: the seeds that the verdict waits for, `seeds` if not given.
+
+        A claim of which the parameters leave no part is not asked: a line says so, and there is no verdict.
+        """
+        if isinstance(parts, Parts) and not parts:
+            display(Markdown(f"**{text}** — not asked: these parameters leave no part of it"))
+            return
         verdict = claims.claim(text, parts, planned=len(self.seeds) if planned is None else planned, **region)
         self.verdicts.append(verdict)
         self._by_seeds[text] = claims.by_seeds(parts, **region)

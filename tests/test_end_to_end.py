@@ -223,7 +223,7 @@ def test_what_one_seed_leaves_is_shown_and_less_is_one_clear_line(finished, tmp_
     name = folder(tmp_path / "results").name
     assert (code, err) == (
         1,
-        f"nbhelpers: {STUDY}: {RUNS // 3 - 1} of {RUNS} runs of {STUDY} {name} are recorded, too few to show: "
+        f"nbhelpers: {STUDY}: {RUNS // 3 - 1} of {RUNS} runs of {name} are recorded, too few to show: "
         "it takes one seed with all its arms\n",
     )
 
