@@ -30,6 +30,7 @@ _HOME = {
     "evaluate": "train",
     "summarise": "models.summary",
     "Parts": "contrasts",
+    "ahead": "contrasts",
     "at_epochs": "contrasts",
     "difference": "contrasts",
     "paired": "contrasts",

@@ -184,6 +184,10 @@ class Study:
         """The published series `name` of this study: our labels, value, unit, n, source."""
         return published.series(self.name, name)
 
+    def told(self, *names: str) -> str:
+        """What the published tables `names` say of the runs behind them, as a sentence."""
+        return " ".join(f"{name.replace('_', ' ').capitalize()}: {published.note(self.name, name)}." for name in names)
+
     def described(self) -> pd.DataFrame:
         """Where the description and the original notebook differ, parameter by parameter."""
         return self.compared("described", "ran")
@@ -230,19 +234,31 @@ class Study:
 
     @property
     def comparable(self) -> bool:
-        """Whether published numbers can be held against these: not where the images are the embedded ones."""
-        return self.values["dataset"] != "shapes"
+        """Whether published numbers can be held against these.
+
+        Not where the images are the embedded ones; nor, where it is known which settings the numbers come from
+        (`published.SETTINGS`), with others. What a set says is ours decides nothing.
+        """
+        known = published.SETTINGS.get(self.name, ())
+        theirs = [parameters.stated(self.name, name) for name in known]
+        alike = any(all(self.values[name] == v for name, v in own.items()) for own in theirs)
+        return self.values["dataset"] != "shapes" and (alike or not known)
 
     def note(self, agreement: str = "") -> str:
         """What a reader must know: embedded images, the published source, runs that are missing or diverged."""
-        notes = [agreement] if self.comparable else ["Embedded images: a demonstration of the method, not a result."]
+        notes = [agreement]
+        if self.values["dataset"] == "shapes":
+            notes = ["Embedded images: a demonstration of the method, not a result."]
+        elif not self.comparable:
+            sets = ", ".join(f"`{name}`" for name in published.SETTINGS[self.name])
+            notes = [f"No published number stands beside these settings: they come from those of {sets}."]
         if self.name in published.SERIES:
             origin = published.origin(self.name)
             notes.append(f"Published: {origin['repository']}, {', '.join(published.places_of(origin))}.")
         if absent := len({run.key for run in self._runs}) - len(self._records):
-            notes.append(f"Interim: {absent} planned runs are not recorded yet.")
+            notes.append(f"Interim: {tables.count(absent, 'planned run')} not recorded yet.")
         if diverged := sum(record["status"] == "diverged" for record in self._records.values()):
-            notes.append(f"{diverged} runs diverged.")
+            notes.append(f"{tables.count(diverged, 'run')} diverged.")
         return " ".join(notes)
 
     def figure(self, name: str, function: Callable[..., Any], *args: Any, pixels: bool = False, **options: Any) -> None:

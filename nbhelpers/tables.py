@@ -64,13 +64,15 @@ def results(
     published: pd.DataFrame | None = None,
     repeats: pd.DataFrame | None = None,
     compare: bool = True,
+    name: str = "",
 ) -> pd.DataFrame:
     """A row per arm: n, mean, 95% interval, parameters, training seconds; the published value where there is one.
 
     df: runs. rows: the label columns that name an arm. published: tidy rows with the same labels, `value` and `n`;
     repeats: the published single runs behind them. "inside ± h" says that the published value lies within h of our
     mean, where a further run of ours would with 95% (mean ± t·sd·sqrt(1 + 1/n)); where some of our seeds are at chance
-    and some are not, whether the published value is. compare=False, where the images differ, leaves that out.
+    and some are not, whether the published value is. compare=False, where the images differ, leaves that out. name:
+    of the value, in the head of its column.
     """
     made = []
     for labels, arm in df.groupby(list(rows), sort=False, dropna=False):
@@ -86,7 +88,8 @@ def results(
         row["parameters"] = f"{int(arm['parameters'].iloc[0]):,}"
         row["seconds"] = f"{arm['seconds'].median():.1f}"
         made.append(row)
-    return pd.DataFrame(made).rename(columns={"mean": f"{value.replace('_', ' ')}, mean", "seconds": "seconds, median"})
+    head = f"{name or value.replace('_', ' ')}, mean"
+    return pd.DataFrame(made).rename(columns={"mean": head, "seconds": "seconds, median"})
 
 
 def _ends(interval: stats.Interval, values: pd.Series) -> str:
@@ -113,8 +116,11 @@ def _published(
         limit = stats.chance_limit(arm["classes"].iloc[0], arm["test_images"].iloc[0])
         return found | {"published is": "at chance too" if number <= limit else "not at chance"}
     values = contrasts.values(arm, value, list(labels))["value"]
-    where = "inside" if stats.inside(number, values, rounding=PRINTED) else "outside"
-    return found | {"published is": f"{where} ± {stats.prediction(values).half_width:.1f}"}
+    inside, half = stats.inside(number, values, rounding=PRINTED), stats.prediction(values).half_width
+    if half == 0:
+        return found | {"published is": "as all of ours" if inside else "not as ours, all equal"}
+    where = "inside" if inside else "outside"
+    return found | {"published is": f"{where} ± {half:.1f}" if half >= 0.05 else f"{where} ± {half:.1g}"}
 
 
 def _select(frame: pd.DataFrame, labels: dict) -> pd.DataFrame:
@@ -161,14 +167,74 @@ def probe_by_epoch(df: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def means(contrast: Mapping[str, pd.DataFrame], by: str) -> pd.DataFrame:
-    """A row per named contrast and value of its label `by`: mean over seeds with its 95% interval, in points, and n."""
+    """A row per named contrast and value of its label `by`: mean over seeds with its 95% interval, in points, and n.
+
+    Where runs of some seeds are at chance and of others not, the mean is one of several modes and has no interval.
+    """
     rows = []
     for name, frame in contrast.items():
         for value, part in frame.groupby(by, sort=False):
             ours = stats.interval(part["value"])
-            row = {"difference": name, by: value, "points": f"{ours.mean:+.2f}"}
-            rows.append(row | {"95% interval": _ends(ours, part["value"]), "n": ours.n})
+            row = {"difference": name, by: value, "points": signed(ours.mean, 2)}
+            ends = "none: partly at chance" if contrasts.mixed(part) else _ends(ours, part["value"])
+            rows.append(row | {"95% interval": ends, "n": ours.n})
     return pd.DataFrame(rows)
+
+
+def beside(frames: Mapping[str, pd.DataFrame], by: str) -> pd.DataFrame:
+    """The column `value` of several frames side by side, a row per value of their column `by`: whole numbers."""
+    columns = {name: frame.set_index(by)["value"].map("{:,.0f}".format) for name, frame in frames.items()}
+    return pd.concat(columns, axis=1).sort_index().fillna("").reset_index()
+
+
+def briefly(gap: pd.DataFrame, by: str) -> str:
+    """The mean of a contrast for each value of the label `by`, as the title of a figure says it."""
+    said = []
+    for value, part in gap.groupby(by, sort=False):
+        apart = ", partly at chance" if contrasts.mixed(part) else ""
+        said.append(f"{signed(part['value'].mean())} ({value}{apart})")
+    return ", ".join(said)
+
+
+def leads(gap: pd.DataFrame, by: str) -> str:
+    """For each value of the label `by` the mean of a contrast, in points, its 95% interval and n, as a sentence.
+
+    Where runs of some seeds are at chance and of others not: how many seeds are ahead, instead of the interval. It says
+    "no lead shows" where the interval reaches 0 or below.
+    """
+    said = []
+    for value, part in gap.groupby(by, sort=False):
+        ours = stats.interval(part["value"])
+        if contrasts.mixed(part):
+            detail = f", partly at chance, ahead in {contrasts.ahead(part)['value'].sum()} of {ours.n} seeds"
+        else:
+            known = ours.n >= stats.LEAST_SEEDS
+            detail = f" [{ours.low:.1f}, {ours.high:.1f}]" if known else ""
+            detail += f", n = {ours.n}" + (", so no lead shows" if known and ours.low <= 0 else "")
+        said.append(f"{value} {signed(ours.mean)} points{detail}")
+    return "; ".join(said) + "."
+
+
+def cells(df: pd.DataFrame, by: str, value: str = ACCURACY) -> dict[Any, str]:
+    """For each arm of `by` the mean of `value` in short, or how many of its seeds are at chance where some are."""
+    digits = 2 if "loss" in value else 1
+    found = {}
+    for arm, own in df.groupby(by, sort=False):
+        ours = contrasts.cell(own, value, labels=[by])
+        mixed = isinstance(ours, contrasts.Mixed)
+        found[arm] = f"{ours.k} of {ours.share.n} seeds at chance" if mixed else f"{ours.mean:.{digits}f}"
+    return found
+
+
+def signed(number: float, digits: int = 1) -> str:
+    """A number with its sign; what rounds to zero has none."""
+    text = f"{number:+.{digits}f}"
+    return text if float(text) else text[1:]
+
+
+def count(number: int, thing: str) -> str:
+    """Such as "1 epoch" and "2 epochs"."""
+    return f"{number} {thing}" + ("" if number == 1 else "s")
 
 
 def side_by_side(frames: Mapping[str, pd.DataFrame], rows: Sequence[str], value: str = ACCURACY) -> pd.DataFrame:
@@ -210,10 +276,27 @@ def agreement(df: pd.DataFrame, rows: Sequence[str], published: pd.DataFrame, va
             values = contrasts.values(arm, value, list(rows))["value"]
             inside.append(stats.inside(float(theirs["value"].iloc[0]), values, rounding=PRINTED))
     compared = [answer for answer in inside if answer is not None]
-    apart = f" {mixed} arms are partly at chance and have none." if mixed else ""
+    apart = f" {count(mixed, 'arm')} {'is' if mixed == 1 else 'are'} partly at chance, without one." if mixed else ""
     if not compared:
         return "No published value can be compared yet: it takes two seeds of ours." + apart
     return f"{sum(compared)} of {len(compared)} published values lie in our 95% prediction intervals." + apart
+
+
+def beyond(
+    df: pd.DataFrame, rows: Sequence[str], published: pd.DataFrame, value: str = ACCURACY, name: str = ""
+) -> str:
+    """Which published values lie above, and which below, all of our seeds, as a sentence; arms of two seeds or more."""
+    found: dict[str, list[str]] = {"above": [], "below": []}
+    for labels, arm in df.groupby(list(rows), sort=False, dropna=False):
+        names = dict(zip(rows, labels, strict=True))
+        if (theirs := _select(published, names)).empty or len(arm) < 2:
+            continue
+        number, values = float(theirs["value"].iloc[0]), contrasts.values(arm, value, list(rows))["value"]
+        side = "above" if number > values.max() + PRINTED else "below" if number < values.min() - PRINTED else ""
+        if side:
+            found[side].append(" ".join(map(str, labels)))
+    said = "; ".join(f"{side} all of our seeds: {', '.join(arms) or 'none'}" for side, arms in found.items())
+    return f"Published {name or value.replace('_', ' ')} {said}."
 
 
 def layers(rows: Sequence[Mapping[str, Any]], block: str = "") -> pd.DataFrame:
@@ -314,4 +397,4 @@ def _stated(name: str, values: Mapping[str, Any]) -> str:
 
 
 def _text(value: Any) -> str:
-    return "not stated" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    return "not stated" if value is None else f"{value:g}" if isinstance(value, float) else str(value) or "none"

@@ -234,6 +234,27 @@ def test_an_arm_that_is_partly_at_chance_has_its_seeds_and_no_mean():
     assert sum(len(c.get_offsets()) for c in axis.collections if len(c.get_offsets()) == 6) == 12
 
 
+def test_a_contrast_that_is_partly_at_chance_has_its_seeds_and_no_mean():
+    df = runs().assign(at_chance=["00", "11", "00"] * 4)
+    axis = plots.curves(df, **CURVES).axes[0]
+    assert all(np.isnan(c.lines[0].get_ydata()).all() for c in axis.containers)
+
+
+def test_the_legend_may_say_how_many_seeds_there_are():
+    assert legend(plots.curves(runs(), "blocks", "test_accuracy", "activation", count=True)) == [
+        "sigmoid, n = 3",
+        "relu, n = 3",
+    ]
+
+
+def test_of_an_arm_that_is_partly_at_chance_a_learning_curve_shows_each_seed():
+    df = runs(blocks=(1,), activations=("relu",)).assign(classes=10, test_images=1000, train_loss=2.0)
+    df["test_accuracy"] = [10.0, 30.0, 32.0]
+    axis = visible(plots.learning(df, "activation"))[0]
+    assert [len(drawn.get_xdata()) for drawn in axis.lines] == [2, 2, 2] and not axis.collections
+    assert legend(axis.figure) == ["relu: seeds, partly at chance"]
+
+
 def test_every_seed_is_a_dot():
     axis = plots.curves(runs(), **CURVES).axes[0]
     dots = [sorted(collection.get_offsets()[:, 1]) for collection in axis.collections if len(collection.get_offsets())]

@@ -512,7 +512,7 @@ def test_a_missing_record_makes_verdicts_interim(study, monkeypatch, shown):
     summary = json.loads((s.store.folder / "summary.json").read_text(encoding="utf-8"))
     assert [verdict["verdict"] for verdict in summary["verdicts"]] == ["interim"]
     assert summary["runs"] == {"planned": 6, "recorded": 5}
-    assert partial.note("compared").endswith("Interim: 1 planned runs are not recorded yet.")
+    assert partial.note("compared").endswith("Interim: 1 planned run not recorded yet.")
     assert partial.reversals() == "No claim is decided yet"
 
 
@@ -681,6 +681,17 @@ def test_embedded_images_are_not_compared_with_published_numbers(study):
     said = f"Embedded images: a demonstration of the method, not a result. {source}"
     assert demo.note("3 of 4 inside.") == said
     assert real.note("3 of 4 inside.") == f"3 of 4 inside. {source}"
+
+
+def test_published_numbers_stand_beside_the_settings_that_they_come_from_alone(monkeypatch):
+    name = "ImageNet_MLP_ScaledReLU"
+    made = {s: Study(name, dict(parameters.load(name, s))) for s in ("ran", "described")}
+    more_seeds = Study(name, {**parameters.load(name, "ran"), "seeds": 99})
+    fewer_epochs = Study(name, {**parameters.load(name, "ran"), "epochs": 5})
+    assert made["ran"].comparable and more_seeds.comparable
+    assert not made["described"].comparable and not fewer_epochs.comparable
+    said = "No published number stands beside these settings: they come from those of `ran`."
+    assert made["described"].note("3 of 4 inside.").startswith(said)
 
 
 def test_diverged_runs_are_counted(study):

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from nbhelpers import stats, tables
+from nbhelpers import contrasts, stats, tables
 from nbhelpers.plots.style import UNITS, colour, new, note_of, plain_log_ticks, title_of
 
 
@@ -23,7 +23,8 @@ def learning(
 ) -> Figure:
     """`y` of every epoch, a line per `hue`: mean over seeds with its 95% interval; a panel per value of `panel`.
 
-    df: runs with a `history` column. published: rows with `epoch`, `value` and the same labels, drawn dashed.
+    Of an arm of which some seeds end at chance and some do not: every seed. df: runs with a `history` column.
+    published: rows with `epoch`, `value` and the same labels, drawn dashed.
     """
     arms = list(dict.fromkeys(df[hue]))
     figure, panels = _panels(list(dict.fromkeys(df[panel])) if panel else [None])
@@ -37,7 +38,8 @@ def learning(
                 continue
             series = pd.DataFrame([pd.Series([float(row[y]) for row in history]) for history in own["history"]])
             label = f"{arm}, diverged" if (own["status"] == "diverged").all() else str(arm)
-            counts |= _line(axis, np.arange(1, series.shape[1] + 1), series, colour(arm, i), label, logarithmic)
+            at, apart = np.arange(1, series.shape[1] + 1), _mixed(own)
+            counts |= _line(axis, at, series, colour(arm, i), label, logarithmic, apart=apart)
             if theirs is not None and not (curve := theirs[theirs[hue] == arm]).empty:
                 curve = curve.groupby("epoch")["value"].mean()
                 style = {"color": colour(arm, i), "linestyle": "--", "linewidth": 1.2}
@@ -46,6 +48,11 @@ def learning(
             axis.set_title(f"{panel.replace('_', ' ')} = {value}", fontsize=10)
     _finish(figure, panels, counts, ylabel or UNITS.get(y, y), title, logarithmic)
     return figure
+
+
+def _mixed(arm: pd.DataFrame) -> bool:
+    """Whether some runs of an arm are at chance and some are not; False where that is not known."""
+    return {"status", "test_accuracy", "classes", "test_images"} <= set(arm) and contrasts.partly_at_chance(arm)
 
 
 def by_epoch(
@@ -84,13 +91,25 @@ def _panels(values: Sequence[Any]) -> tuple[Figure, list[tuple[Any, Any]]]:
 
 
 def _line(
-    axis, at: np.ndarray, series: pd.DataFrame, shade: str, label: str, logarithmic: bool, size: float = 0
+    axis,
+    at: np.ndarray,
+    series: pd.DataFrame,
+    shade: str,
+    label: str,
+    logarithmic: bool,
+    size: float = 0,
+    apart: bool = False,
 ) -> set[int]:
     """The mean of the rows of `series` with its 95% interval; geometric on a logarithmic axis.
 
     Of two rows the rows themselves, as thin lines. Returns how many rows there are. size: of the markers, where every
-    value has one.
+    value has one. apart: the rows alone.
     """
+    if apart:
+        for i, row in enumerate(series.to_numpy(float)):
+            note = f"{label}: seeds, partly at chance" if i == 0 else None
+            axis.plot(at, row, color=shade, linewidth=0.8, alpha=0.8, label=note)
+        return {len(series)}
     table = series.where(np.isfinite(series))
     table = np.log(table.where(table > 0)) if logarithmic else table
     mean, n = table.mean().to_numpy(), table.count().to_numpy()
