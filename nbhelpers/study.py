@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 from IPython.display import Code, Image, Markdown, clear_output, display
 
-from nbhelpers import claims, estimate, outputs, parameters, progress, published, records, settings, sweep, tables
+from nbhelpers import claims, estimate, outputs, parameters, progress, published, records, settings, sweep, tables, told
 from nbhelpers import data as datasets
 from nbhelpers.contrasts import Parts
 from nbhelpers.errors import InputError, RunError
@@ -256,9 +256,9 @@ class Study:
             origin = published.origin(self.name)
             notes.append(f"Published: {origin['repository']}, {', '.join(published.places_of(origin))}.")
         if absent := len({run.key for run in self._runs}) - len(self._records):
-            notes.append(f"Interim: {tables.count(absent, 'planned run')} not recorded yet.")
+            notes.append(f"Interim: {told.count(absent, 'planned run')} not recorded yet.")
         if diverged := sum(record["status"] == "diverged" for record in self._records.values()):
-            notes.append(f"{tables.count(diverged, 'run')} diverged.")
+            notes.append(f"{told.count(diverged, 'run')} diverged.")
         return " ".join(notes)
 
     def figure(self, name: str, function: Callable[..., Any], *args: Any, pixels: bool = False, **options: Any) -> None:

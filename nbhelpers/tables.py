@@ -6,10 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from nbhelpers import contrasts, records, stats
-
-ACCURACY = "test_accuracy"
-PRINTED = 0.005  # half a unit of the last decimal of published accuracies
+from nbhelpers import contrasts, records, stats, told
 
 
 def runs(planned: Sequence[tuple[str, Mapping[str, Any], int]], found: Mapping[str, dict]) -> pd.DataFrame:
@@ -60,7 +57,7 @@ def largest(frame: pd.DataFrame, quantity: str, value: str) -> pd.DataFrame:
 def results(
     df: pd.DataFrame,
     rows: Sequence[str],
-    value: str = ACCURACY,
+    value: str = told.ACCURACY,
     published: pd.DataFrame | None = None,
     repeats: pd.DataFrame | None = None,
     compare: bool = True,
@@ -116,8 +113,8 @@ def _published(
         limit = stats.chance_limit(arm["classes"].iloc[0], arm["test_images"].iloc[0])
         return found | {"published is": "at chance too" if number <= limit else "not at chance"}
     values = contrasts.values(arm, value, list(labels))["value"]
-    inside, half = stats.inside(number, values, rounding=PRINTED), stats.prediction(values).half_width
-    if half == 0:
+    inside, half = stats.inside(number, values, rounding=told.PRINTED), stats.prediction(values).half_width
+    if half < 1e-6:  # all of ours are equal, but for rounding
         return found | {"published is": "as all of ours" if inside else "not as ours, all equal"}
     where = "inside" if inside else "outside"
     return found | {"published is": f"{where} ± {half:.1f}" if half >= 0.05 else f"{where} ± {half:.1g}"}
@@ -175,7 +172,7 @@ def means(contrast: Mapping[str, pd.DataFrame], by: str) -> pd.DataFrame:
     for name, frame in contrast.items():
         for value, part in frame.groupby(by, sort=False):
             ours = stats.interval(part["value"])
-            row = {"difference": name, by: value, "points": signed(ours.mean, 2)}
+            row = {"difference": name, by: value, "points": told.signed(ours.mean, 2)}
             ends = "none: partly at chance" if contrasts.mixed(part) else _ends(ours, part["value"])
             rows.append(row | {"95% interval": ends, "n": ours.n})
     return pd.DataFrame(rows)
@@ -187,57 +184,7 @@ def beside(frames: Mapping[str, pd.DataFrame], by: str) -> pd.DataFrame:
     return pd.concat(columns, axis=1).sort_index().fillna("").reset_index()
 
 
-def briefly(gap: pd.DataFrame, by: str) -> str:
-    """The mean of a contrast for each value of the label `by`, as the title of a figure says it."""
-    said = []
-    for value, part in gap.groupby(by, sort=False):
-        apart = ", partly at chance" if contrasts.mixed(part) else ""
-        said.append(f"{signed(part['value'].mean())} ({value}{apart})")
-    return ", ".join(said)
-
-
-def leads(gap: pd.DataFrame, by: str) -> str:
-    """For each value of the label `by` the mean of a contrast, in points, its 95% interval and n, as a sentence.
-
-    Where runs of some seeds are at chance and of others not: how many seeds are ahead, instead of the interval. It says
-    "no lead shows" where the interval reaches 0 or below.
-    """
-    said = []
-    for value, part in gap.groupby(by, sort=False):
-        ours = stats.interval(part["value"])
-        if contrasts.mixed(part):
-            detail = f", partly at chance, ahead in {contrasts.ahead(part)['value'].sum()} of {ours.n} seeds"
-        else:
-            known = ours.n >= stats.LEAST_SEEDS
-            detail = f" [{ours.low:.1f}, {ours.high:.1f}]" if known else ""
-            detail += f", n = {ours.n}" + (", so no lead shows" if known and ours.low <= 0 else "")
-        said.append(f"{value} {signed(ours.mean)} points{detail}")
-    return "; ".join(said) + "."
-
-
-def cells(df: pd.DataFrame, by: str, value: str = ACCURACY) -> dict[Any, str]:
-    """For each arm of `by` the mean of `value` in short, or how many of its seeds are at chance where some are."""
-    digits = 2 if "loss" in value else 1
-    found = {}
-    for arm, own in df.groupby(by, sort=False):
-        ours = contrasts.cell(own, value, labels=[by])
-        mixed = isinstance(ours, contrasts.Mixed)
-        found[arm] = f"{ours.k} of {ours.share.n} seeds at chance" if mixed else f"{ours.mean:.{digits}f}"
-    return found
-
-
-def signed(number: float, digits: int = 1) -> str:
-    """A number with its sign; what rounds to zero has none."""
-    text = f"{number:+.{digits}f}"
-    return text if float(text) else text[1:]
-
-
-def count(number: int, thing: str) -> str:
-    """Such as "1 epoch" and "2 epochs"."""
-    return f"{number} {thing}" + ("" if number == 1 else "s")
-
-
-def side_by_side(frames: Mapping[str, pd.DataFrame], rows: Sequence[str], value: str = ACCURACY) -> pd.DataFrame:
+def side_by_side(frames: Mapping[str, pd.DataFrame], rows: Sequence[str], value: str = told.ACCURACY) -> pd.DataFrame:
     """The mean of `value` with its 95% interval for the arms of several sets: a row per arm, a column per set."""
     columns = {}
     for name, frame in frames.items():
@@ -260,7 +207,7 @@ def published(frame: pd.DataFrame, row: str, column: str) -> pd.DataFrame:
     return frame.pivot(index=row, columns=column, values="value").reset_index().rename_axis(columns=None)
 
 
-def agreement(df: pd.DataFrame, rows: Sequence[str], published: pd.DataFrame, value: str = ACCURACY) -> str:
+def agreement(df: pd.DataFrame, rows: Sequence[str], published: pd.DataFrame, value: str = told.ACCURACY) -> str:
     """How many published values lie in our prediction intervals, of those that could be compared, as a sentence.
 
     An arm of which some seeds are at chance and some are not has no such interval: these are counted apart.
@@ -274,29 +221,14 @@ def agreement(df: pd.DataFrame, rows: Sequence[str], published: pd.DataFrame, va
             mixed += 1
         else:
             values = contrasts.values(arm, value, list(rows))["value"]
-            inside.append(stats.inside(float(theirs["value"].iloc[0]), values, rounding=PRINTED))
+            inside.append(stats.inside(float(theirs["value"].iloc[0]), values, rounding=told.PRINTED))
     compared = [answer for answer in inside if answer is not None]
-    apart = f" {count(mixed, 'arm')} {'is' if mixed == 1 else 'are'} partly at chance, without one." if mixed else ""
+    apart = (
+        f" {told.count(mixed, 'arm')} {'is' if mixed == 1 else 'are'} partly at chance, without one." if mixed else ""
+    )
     if not compared:
         return "No published value can be compared yet: it takes two seeds of ours." + apart
     return f"{sum(compared)} of {len(compared)} published values lie in our 95% prediction intervals." + apart
-
-
-def beyond(
-    df: pd.DataFrame, rows: Sequence[str], published: pd.DataFrame, value: str = ACCURACY, name: str = ""
-) -> str:
-    """Which published values lie above, and which below, all of our seeds, as a sentence; arms of two seeds or more."""
-    found: dict[str, list[str]] = {"above": [], "below": []}
-    for labels, arm in df.groupby(list(rows), sort=False, dropna=False):
-        names = dict(zip(rows, labels, strict=True))
-        if (theirs := _select(published, names)).empty or len(arm) < 2:
-            continue
-        number, values = float(theirs["value"].iloc[0]), contrasts.values(arm, value, list(rows))["value"]
-        side = "above" if number > values.max() + PRINTED else "below" if number < values.min() - PRINTED else ""
-        if side:
-            found[side].append(" ".join(map(str, labels)))
-    said = "; ".join(f"{side} all of our seeds: {', '.join(arms) or 'none'}" for side, arms in found.items())
-    return f"Published {name or value.replace('_', ' ')} {said}."
 
 
 def layers(rows: Sequence[Mapping[str, Any]], block: str = "") -> pd.DataFrame:

@@ -340,56 +340,10 @@ def test_means_of_contrasts_by_hand():
     ]
 
 
-def lead(values, at_chance="00") -> pd.DataFrame:
-    return pd.DataFrame({"setting": "ours", "seed": range(len(values)), "value": values, "at_chance": at_chance})
-
-
-def test_a_mean_of_seeds_that_are_partly_at_chance_has_no_interval_and_says_so():
-    gap = lead([5.0, 0.1, 7.0], ["00", "11", "01"])
-    assert only(tables.means({"a − b": gap}, "setting"))["95% interval"] == "none: partly at chance"
-    assert tables.leads(gap, "setting") == "ours +4.0 points, partly at chance, ahead in 2 of 3 seeds."
-    assert tables.briefly(gap, "setting") == "+4.0 (ours, partly at chance)"
-
-
-def test_a_lead_shows_where_its_interval_lies_above_zero():
-    half = T2 / math.sqrt(3)
-    assert (
-        tables.leads(lead([4.0, 5.0, 6.0]), "setting") == f"ours +5.0 points [{5 - half:.1f}, {5 + half:.1f}], n = 3."
-    )
-    none = f"ours 0.0 points [{-half:.1f}, {half:.1f}], n = 3, so no lead shows."
-    assert tables.leads(lead([-1.0, -0.01, 1.0]), "setting") == none
-    assert tables.leads(lead([1.0]), "setting") == "ours +1.0 points, n = 1."
-
-
-def test_published_values_beyond_all_seeds_are_named():
-    df = frame(relu=[20, 22, 24], sigmoid=[20, 22, 24], tanh=[20, 22, 24])
-    published = pd.concat([theirs("relu", 24.1), theirs("sigmoid", 24), theirs("tanh", 19)])
-    said = "Published test accuracy above all of our seeds: 1 relu; below all of our seeds: 1 tanh."
-    assert tables.beyond(df, ARM, published) == said
-    assert tables.beyond(df, ARM, published[:0], name="number").endswith(
-        "above all of our seeds: none; below all of our seeds: none."
-    )
-
-
-def test_cells_in_short_are_means_or_counts_at_chance():
-    df = frame(relu=[20, 22, 24], sigmoid=[10, 22, 24])
-    assert tables.cells(df, "activation") == {"relu": "22.0", "sigmoid": "1 of 3 seeds at chance"}
-    assert tables.cells(df[:3], "activation", "train_loss") == {"relu": "2.00"}
-
-
 def test_frames_beside_each_other_have_a_row_per_value_of_either():
     one, other = (pd.DataFrame({"size": s, "value": v}) for s, v in (([2, 4], [1000, 500]), ([4, 8], [7, 3])))
     table = tables.beside({"one": one, "other": other}, "size")
     assert table.to_numpy().tolist() == [[2, "1,000", ""], [4, "500", "7"], [8, "", "3"]]
-
-
-@pytest.mark.parametrize(("number", "said"), [(1.26, "+1.3"), (-1.26, "-1.3"), (-0.04, "0.0"), (0.0, "0.0")])
-def test_a_number_that_rounds_to_zero_has_no_sign(number, said):
-    assert tables.signed(number) == said
-
-
-def test_one_thing_is_no_plural():
-    assert [tables.count(n, "epoch") for n in (0, 1, 2)] == ["0 epochs", "1 epoch", "2 epochs"]
 
 
 def test_where_all_seeds_are_equal_the_published_value_is_equal_or_not():
@@ -494,6 +448,15 @@ def test_a_published_series_is_a_grid():
     series = pd.DataFrame({"blocks": [1, 1, 2], "activation": ["a", "b", "a"], "value": [1.0, 2.0, 3.0]})
     table = tables.published(series, "blocks", "activation")
     assert list(table.columns) == ["blocks", "a", "b"] and table["a"].tolist() == [1, 3]
+
+
+def lead(values, at_chance="00") -> pd.DataFrame:
+    return pd.DataFrame({"setting": "ours", "seed": range(len(values)), "value": values, "at_chance": at_chance})
+
+
+def test_a_mean_of_seeds_that_are_partly_at_chance_has_no_interval_and_says_so():
+    gap = lead([5.0, 0.1, 7.0], ["00", "11", "01"])
+    assert only(tables.means({"a − b": gap}, "setting"))["95% interval"] == "none: partly at chance"
 
 
 def test_devices_count_each_run_once_and_name_its_commits():

@@ -151,7 +151,8 @@ def heat(
 ) -> Figure:
     """Mean of `value` over a grid of two positive numbers, both on logarithmic axes, with the number in each cell.
 
-    boundary: a line with columns `x` and `y` in the same numbers, drawn over it as far as the grid goes.
+    boundary: a line with columns `x` and `y` in the same numbers, drawn over it as far as the grid goes, with a gap
+    where `x` is nan.
     """
     table = df.pivot_table(index=y, columns=x, values=value).sort_index().sort_index(axis=1)
     if table.empty:
@@ -167,7 +168,15 @@ def heat(
         axis.text(columns[j], rows[i], f"{number:.1f}", ha="center", va="center", fontsize=9, color=ink)
     if boundary is not None:
         line = boundary.sort_values(y)
-        axis.plot(np.log10(line[x]), np.log10(line[y]), color="#d55e00", linewidth=2.2, label=boundary_label)
+        axis.plot(
+            np.log10(line[x]),
+            np.log10(line[y]),
+            color="#d55e00",
+            linewidth=2.2,
+            marker="o",
+            markersize=5,
+            label=boundary_label,
+        )
         axis.set(xlim=_edges(columns)[[0, -1]], ylim=_edges(rows)[[0, -1]])
         if boundary_label:
             figure.legend(loc="outside lower center", fontsize=9)
