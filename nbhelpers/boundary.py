@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+import torch
 
 from nbhelpers import contrasts, gain, stats, tensors
 from nbhelpers.models.initialise import build
@@ -56,8 +57,17 @@ def growth(sharp: pd.Series) -> str:
 def twins(hidden: Sequence[int], r: float, steps: int = STEPS) -> str:
     """The check of `gain.compare` where units live: at a tenth of the bound, on embedded images, as a sentence.
 
-    hidden: the widths of the MLP; r: the scale of its rectifiers.
+    hidden: the widths of the MLP; r: the scale of its rectifiers. At one CPU thread: the nets are small.
     """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return _twins(hidden, r, steps)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _twins(hidden: Sequence[int], r: float, steps: int) -> str:
     train, _, _ = tensors.load(EMBEDDED, 0)
     spec = MLP(hidden=tuple(hidden), activation={"name": "relu", "slope": float(r)})
     net = build(spec, tuple(train.images.shape[1:]), train.classes, 0).double()

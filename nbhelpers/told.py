@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from nbhelpers import contrasts, stats
+from nbhelpers.verdict import fixed
 
 ACCURACY = "test_accuracy"
 PRINTED = 0.005  # half a unit of the last decimal of published accuracies
@@ -15,8 +16,7 @@ VANISHED = 1e-12  # a gradient norm below this moves no weight in fp32
 
 def signed(number: float, digits: int = 1) -> str:
     """A number with its sign; what rounds to zero has none."""
-    text = f"{number:+.{digits}f}"
-    return text if float(text) else text[1:]
+    return fixed(number, digits, "+")
 
 
 def count(number: int, thing: str) -> str:
