@@ -30,6 +30,7 @@ _HOME = {
     "evaluate": "train",
     "summarise": "models.summary",
     "Parts": "contrasts",
+    "ahead": "contrasts",
     "at_epochs": "contrasts",
     "difference": "contrasts",
     "paired": "contrasts",
@@ -45,7 +46,7 @@ _HOME = {
     "KIN": "models.families",
 }
 _MODULES = {"claims", "data", "lesson", "measured", "plots", "pooled", "probes", "ranking", "speed", "stats", "tables"}
-_MODULES |= {"tensors", "train", "zoo"}
+_MODULES |= {"boundary", "tensors", "told", "train", "zoo"}
 
 
 def __getattr__(name: str):

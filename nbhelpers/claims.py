@@ -48,6 +48,7 @@ def claim(
     hold, fail = min(part.hold for part in judged), max(part.fail for part in judged)
     nearest, shown, rule = _deciding(judged, wanted, verdict, parts.symmetric)
     margin = {"holds": hold, "fails": fail, "undecided": min(-hold, -fail)}.get(verdict, math.nan)
+    wider = shown is nearest.fail_interval or rule == "spread"
     return Verdict(
         text=text,
         region=name,
@@ -64,6 +65,7 @@ def claim(
         rule=rule,
         unit=next(iter(parts.values())).attrs.get("unit", ""),
         alpha=alpha,
+        level=1 - (max(part.fail_alpha for part in judged) if wider else alpha),
         parts=[
             {"label": p.label, "verdict": said, "rule": p.rule, "n": p.n, "planned": least or None}
             | {"estimate": p.interval.mean, "low": _plain(p.interval.low), "high": _plain(p.interval.high)}

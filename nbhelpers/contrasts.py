@@ -105,10 +105,27 @@ def cell(df: pd.DataFrame, metric: str = "test_accuracy", alpha: float = 0.05, l
     return stats.interval(frame["value"], alpha)
 
 
+def partly_at_chance(df: pd.DataFrame) -> bool:
+    """Whether some of the runs are at chance and some are not."""
+    return 0 < _at_chance(df).sum() < len(df)
+
+
 def chance(df: pd.DataFrame, labels: Iterable[str] | None = None) -> pd.DataFrame:
     """For each run, whether it is at chance: a contrast of yes and no, for a claim that takes no region."""
     frame = values(df, labels=labels)
     return frame.assign(value=frame["at_chance"] == "1", images=None)
+
+
+def ahead(gap: pd.DataFrame) -> pd.DataFrame:
+    """For each number of a contrast whether it is a lead, above 0 and not between runs that are all at chance: yes or
+    no."""
+    learnt = gap["at_chance"].str.contains("0")
+    return gap.assign(value=(gap["value"] > 0) & learnt, images=None)
+
+
+def mixed(gap: pd.DataFrame) -> bool:
+    """Whether the seeds of a contrast differ in which of their runs are at chance: then its mean is one of modes."""
+    return "at_chance" in gap and gap["at_chance"].nunique() > 1
 
 
 def paired(df: pd.DataFrame, column: str, a, b, metric: str = "test_accuracy", labels=None) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from nbhelpers import stats
 from nbhelpers.contrasts import Parts
-from nbhelpers.margins import Region, half_widths, margins, mixed, shows_nothing
+from nbhelpers.margins import Region, fail_alpha, half_widths, margins, mixed, shows_nothing
 from nbhelpers.verdict import NOTHING
 
 
@@ -24,6 +24,7 @@ class Judged:
     rule: str
     interval: stats.Interval  # that decides whether the part holds
     fail_interval: stats.Interval  # that decides whether it fails: wider where there are several parts
+    fail_alpha: float  # of that interval
     hold: float
     fail: float
 
@@ -41,17 +42,18 @@ def judge(label: str, part: pd.DataFrame, region: Region, alpha: float, parts: i
     values, at_chance, guessed, yes_no, _ = arrays(part)
     hold, fail = margins(values, at_chance, region, alpha, parts, yes_no=yes_no) if not void else 2 * [-math.inf]
     n, mean = len(values), float(values.mean())
-    rule = "share" if yes_no or mixed(at_chance) else "mean"
+    rule, level = "share" if yes_no or mixed(at_chance) else "mean", alpha / parts
     if rule == "share":
         k = int(region.contains(values, values).sum())
-        intervals = [stats.binomial(k, n, level) for level in (alpha, alpha / parts)]
+        intervals = [stats.binomial(k, n, level) for level in (alpha, level)]
     else:
+        level = fail_alpha(values, region, alpha, parts)
         halves = [float(half) for half in half_widths(values, region, alpha, parts)]
         intervals = [stats.Interval(mean, mean - half, mean + half, n) for half in halves]
     rule = ("at chance" if guessed.all() else "equal") if void else rule
     known = "images" in part and all(image is not None for image in part["images"])
     images = np.mean(list(part["images"]), 0) if known else None
-    return Judged(label, values, images, at_chance, yes_no, rule, *intervals, float(hold), float(fail))
+    return Judged(label, values, images, at_chance, yes_no, rule, *intervals, level, float(hold), float(fail))
 
 
 def arrays(part: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray, bool, bool]:

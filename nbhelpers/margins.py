@@ -86,6 +86,13 @@ def half_widths(values: np.ndarray, region: Region, alpha: float = 0.05, parts: 
     return at(alpha), np.where(narrow, at(alpha / parts / 2), fail)
 
 
+def fail_alpha(values: np.ndarray, region: Region, alpha: float = 0.05, parts: int = 1) -> float:
+    """The alpha of the interval that decides whether one of `parts` parts fails, for the seeds of one sample."""
+    n, level = len(values), alpha / parts
+    half = stats.t_quantile(n - 1, level) * values.std(ddof=1) / math.sqrt(n) if n > 1 else 0.0
+    return level / 2 if region.high - region.low < 2 * half else level
+
+
 def margins(values, at_chance, region: Region, alpha=0.05, parts: int = 1, image_error=0.0, yes_no: bool = False):
     """The margins (hold, fail) of one of `parts` parts, for many samples at once (seeds: last axis).
 

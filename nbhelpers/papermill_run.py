@@ -29,6 +29,8 @@ def run(study: str, set_name: str, changes: dict[str, Any], *, fresh: str = "", 
     changes = changes | ({"results": os.path.abspath(changes["results"])} if changes.get("results") else {})
     values = parameters.check(study, {**parameters.load(study, set_name), **changes}, parameters.load(study, "demo"))
     folder = parameters.Parameters(study, values, *parameters.which(study, values)).folder.absolute()
+    if not values["train"] and not records.Store(folder).any():
+        raise RunError(f"{study}: no run of {folder.name} is recorded")  # before anything is written there
     _check_writable(folder)
     target = folder / f"{study}.ipynb"
     partial, failed = (folder / f"{study}.{state}.ipynb" for state in ("partial", "failed"))

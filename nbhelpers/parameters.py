@@ -127,6 +127,12 @@ def key_values(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name not in EXECUTION and name != "parameter_set"}
 
 
+def stated(study: str, name: str) -> dict[str, Any]:
+    """The key values of the set `name` of `study` but for those that its entry "ours" names."""
+    ours = read(places.params(study) / f"{name}.yaml").get(OURS, ())
+    return {field: value for field, value in key_values(load(study, name)).items() if field not in ours}
+
+
 def resolve(study: str, namespace: Mapping[str, Any]) -> Parameters:
     """The parameters of a notebook whose globals are `namespace`, when it makes its Study.
 

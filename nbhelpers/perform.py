@@ -68,8 +68,7 @@ def perform(
     taught = taught_by(run, place, threads, teacher) if run.recipe.distillation else None
     shape = tuple(train.images.shape[1:])
     if hasattr(run.model, "check"):
-        last = 0 if run.recipe.steps_per_epoch else len(train) % run.recipe.batch_size
-        run.model.check(shape, last or run.recipe.batch_size)
+        run.model.check(shape, run.recipe.smallest_batch(len(train)))
     begin = training.clock(place)
     model = build(run.model, shape, train.classes, run.seed).to(place, memory_format=torch.contiguous_format)
     model = synchronised(model, place) if world and world.sync_batchnorm else model

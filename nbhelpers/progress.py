@@ -9,7 +9,8 @@ from typing import Any
 
 from nbhelpers import data as datasets
 from nbhelpers import estimate, sweep
-from nbhelpers.errors import RunError
+from nbhelpers.errors import InputError, RunError
+from nbhelpers.models import layers
 from nbhelpers.records import Store
 from nbhelpers.run import Run
 
@@ -104,9 +105,12 @@ def check(run: Run) -> None:
     from nbhelpers import probes
 
     probes.check(run.probes)
+    norm, size = getattr(run.model, "norm", "none"), run.recipe.batch_size
+    if size == 1 and layers.name_of(norm) == "batch":
+        raise InputError("batch_size: 1: must be at least 2: BatchNorm has nothing to normalise one image with")
     if hasattr(run.model, "check"):
-        shape, _ = datasets.describe(*_images(run))
-        run.model.check(shape, run.recipe.batch_size)
+        shape, classes = datasets.describe(*_images(run))
+        run.model.check(shape, run.recipe.smallest_batch(estimate.images(run, classes)[0]))
 
 
 def _images(run: Run) -> tuple[str, int | None, int | None]:

@@ -171,6 +171,19 @@ def _zoo_factor() -> Iterator[Row]:
     yield labels | {"value": _statement(16)["quoted"]["factor"], "unit": "×", "n": 1}
 
 
+def _norm_steps(name: str, file: int) -> Callable[[], Iterator[Row]]:
+    def rows() -> Iterator[Row]:
+        for row in table("batchnorm_vs_groupnorm", f"{name}_steps_per_epoch"):
+            yield {"batch_size": row["batch_size"], "file": file, "value": row["steps"], "unit": "steps", "n": 1}
+
+    return rows
+
+
+SETTINGS = {  # study -> the parameter sets with the settings that its published numbers come from
+    "BatchNorm_vs_GroupNorm": ("ran", "ran_bf16", "ran_many_epochs"),
+    "Conv_Activation_Norm_Position": ("ran", "ran_bf16"),
+    "ImageNet_MLP_ScaledReLU": ("ran",),
+}
 SERIES: dict[str, tuple[str, dict[str, Callable[[], Iterator[Row]]]]] = {
     "Sigmoid_vs_ReLU": (
         "sigmoid_vs_relu",
@@ -188,6 +201,8 @@ SERIES: dict[str, tuple[str, dict[str, Callable[[], Iterator[Row]]]]] = {
             "many_epochs": _norm_accuracy("many_epochs", 1),
             "baseline_loss": _norm_loss("baseline", 0),
             "many_epochs_loss": _norm_loss("many_epochs", 1),
+            "baseline_steps": _norm_steps("baseline", 0),
+            "many_epochs_steps": _norm_steps("many_epochs", 1),
         },
     ),
     "Conv_Activation_Norm_Position": (
@@ -237,6 +252,11 @@ def series(study: str, name: str):
     files = places_of(found)
     made = [{"unit": "%"} | row for row in known[name]()]
     return pd.DataFrame([{"source": f"{found['repository']}, {files[row.pop('file', 0)]}"} | row for row in made])
+
+
+def note(study: str, name: str) -> str:
+    """The note under the published table `name` of `study`."""
+    return everything()["studies"][SERIES[study][0]]["tables"][name]["note"]
 
 
 def origin(study: str) -> dict[str, Any]:

@@ -135,6 +135,11 @@ class Recipe(Spec):
             raise ValueError("nesterov: needs optimizer sgd with momentum above 0")
         return self
 
+    def smallest_batch(self, images: int) -> int:
+        """The images in the smallest batch of an epoch on so many training images."""
+        left = 0 if self.steps_per_epoch else images % self.batch_size
+        return left or self.batch_size
+
     def learning_rate(self, epoch: int) -> float:
         """The learning rate of `epoch` (from 0), as torch's LambdaLR, CosineAnnealingLR and MultiStepLR give it."""
         name, args = arguments(self.schedule, SCHEDULES)

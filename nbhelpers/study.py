@@ -12,8 +12,9 @@ from typing import Any
 import pandas as pd
 from IPython.display import Code, Image, Markdown, clear_output, display
 
-from nbhelpers import claims, estimate, outputs, parameters, progress, published, records, settings, sweep, tables
+from nbhelpers import claims, estimate, outputs, parameters, progress, published, records, settings, sweep, tables, told
 from nbhelpers import data as datasets
+from nbhelpers.contrasts import Parts
 from nbhelpers.errors import InputError, RunError
 from nbhelpers.models import Model
 from nbhelpers.run import Data, Recipe, Run
@@ -110,7 +111,7 @@ class Study:
         fresh = os.environ.get("NBHELPERS_FRESH", "")
         todo, unique = sweep.missing(runs, self.store, fresh), len({run.key for run in runs})
         failures, may_train = [], bool(todo) and self._may_train(todo, unique - len(todo))
-        nothing = RunError(f"no run of {self.name} {self.parameters.folder_name} is recorded")
+        nothing = RunError(f"no run of {self.parameters.folder_name} is recorded")
         if len(todo) == unique and not may_train:
             raise nothing
         outputs.write_plan(self.store.folder, self._head() | {"seeds": len(self.seeds), "looks": 1}, self._runs)
@@ -134,7 +135,7 @@ class Study:
             raise nothing
         if missing and not self._has_whole_seed():
             raise RunError(
-                f"{len(self._records)} of {unique} runs of {self.name} {self.parameters.folder_name} are recorded, "
+                f"{len(self._records)} of {unique} runs of {self.parameters.folder_name} are recorded, "
                 "too few to show: it takes one seed with all its arms"
             )
         return frame
@@ -183,6 +184,10 @@ class Study:
         """The published series `name` of this study: our labels, value, unit, n, source."""
         return published.series(self.name, name)
 
+    def told(self, *names: str) -> str:
+        """What the published tables `names` say of the runs behind them, as a sentence."""
+        return " ".join(f"{name.replace('_', ' ').capitalize()}: {published.note(self.name, name)}." for name in names)
+
     def described(self) -> pd.DataFrame:
         """Where the description and the original notebook differ, parameter by parameter."""
         return self.compared("described", "ran")
@@ -229,21 +234,32 @@ class Study:
 
     @property
     def comparable(self) -> bool:
-        """Whether published numbers can be held against these: not where the images are the embedded ones."""
-        return self.values["dataset"] != "shapes"
+        """Whether published numbers can be held against these.
+
+        Not where the images are the embedded ones; nor, where it is known which settings the numbers come from
+        (`published.SETTINGS`), with others. What a set says is ours decides nothing.
+        """
+        known = published.SETTINGS.get(self.name, ())
+        theirs = [parameters.stated(self.name, name) for name in known]
+        alike = any(all(self.values[name] == v for name, v in own.items()) for own in theirs)
+        return self.values["dataset"] != "shapes" and (alike or not known)
 
     def note(self, agreement: str = "") -> str:
         """What a reader must know: embedded images, the published source, runs that are missing or diverged."""
-        notes = [agreement] if self.comparable else ["Embedded images: a demonstration of the method, not a result."]
+        notes = [agreement]
+        if self.values["dataset"] == "shapes":
+            notes = ["Embedded images: a demonstration of the method, not a result."]
+        elif not self.comparable:
+            sets = ", ".join(f"`{name}`" for name in published.SETTINGS[self.name])
+            notes = [f"No published number stands beside these settings: they come from those of {sets}."]
         if self.name in published.SERIES:
             origin = published.origin(self.name)
             notes.append(f"Published: {origin['repository']}, {', '.join(published.places_of(origin))}.")
         if absent := len({run.key for run in self._runs}) - len(self._records):
-            notes.append(f"Interim: {absent} planned runs are not recorded yet.")
+            notes.append(f"Interim: {told.count(absent, 'planned run')} not recorded yet.")
         diverged = [run for run in self._unique() if self._records.get(run.key, {}).get("status") == "diverged"]
         if diverged:
-            runs = "1 run" if len(diverged) == 1 else f"{len(diverged)} runs"
-            notes.append(f"{runs} diverged: {progress.arms(diverged)}.")
+            notes.append(f"{told.count(len(diverged), 'run')} diverged: {progress.arms(diverged)}.")
         return " ".join(notes)
 
     def figure(self, name: str, function: Callable[..., Any], *args: Any, pixels: bool = False, **options: Any) -> None:
@@ -268,7 +284,13 @@ class Study:
     # ---------------------------------------------------------------- claims
 
     def claim(self, text: str, parts: Any, planned: int | Mapping | None = None, **region: Any) -> None:
-        """Judge a claim: see `claims.claim`. planned: the seeds that the verdict waits for, `seeds` if not given."""
+        """Judge a claim: see `claims.claim`. planned: the seeds that the verdict waits for, `seeds` if not given.
+
+        A claim of which the parameters leave no part is not asked: a line says so, and there is no verdict.
+        """
+        if isinstance(parts, Parts) and not parts:
+            display(Markdown(f"**{text}** — not asked: these parameters leave no part of it"))
+            return
         verdict = claims.claim(text, parts, planned=len(self.seeds) if planned is None else planned, **region)
         self.verdicts.append(verdict)
         self._by_seeds[text] = claims.by_seeds(parts, **region)

@@ -6,10 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from nbhelpers import contrasts, records, stats
-
-ACCURACY = "test_accuracy"
-PRINTED = 0.005  # half a unit of the last decimal of published accuracies
+from nbhelpers import contrasts, records, stats, told
 
 
 def runs(planned: Sequence[tuple[str, Mapping[str, Any], int]], found: Mapping[str, dict]) -> pd.DataFrame:
@@ -60,17 +57,19 @@ def largest(frame: pd.DataFrame, quantity: str, value: str) -> pd.DataFrame:
 def results(
     df: pd.DataFrame,
     rows: Sequence[str],
-    value: str = ACCURACY,
+    value: str = told.ACCURACY,
     published: pd.DataFrame | None = None,
     repeats: pd.DataFrame | None = None,
     compare: bool = True,
+    name: str = "",
 ) -> pd.DataFrame:
     """A row per arm: n, mean, 95% interval, parameters, training seconds; the published value where there is one.
 
     df: runs. rows: the label columns that name an arm. published: tidy rows with the same labels, `value` and `n`;
     repeats: the published single runs behind them. "inside ± h" says that the published value lies within h of our
     mean, where a further run of ours would with 95% (mean ± t·sd·sqrt(1 + 1/n)); where some of our seeds are at chance
-    and some are not, whether the published value is. compare=False, where the images differ, leaves that out.
+    and some are not, whether the published value is. compare=False, where the images differ, leaves that out. name:
+    of the value, in the head of its column.
     """
     made = []
     for labels, arm in df.groupby(list(rows), sort=False, dropna=False):
@@ -86,7 +85,8 @@ def results(
         row["parameters"] = f"{int(arm['parameters'].iloc[0]):,}"
         row["seconds"] = f"{arm['seconds'].median():.1f}"
         made.append(row)
-    return pd.DataFrame(made).rename(columns={"mean": f"{value.replace('_', ' ')}, mean", "seconds": "seconds, median"})
+    head = f"{name or value.replace('_', ' ')}, mean"
+    return pd.DataFrame(made).rename(columns={"mean": head, "seconds": "seconds, median"})
 
 
 def _ends(interval: stats.Interval, values: pd.Series) -> str:
@@ -113,8 +113,11 @@ def _published(
         limit = stats.chance_limit(arm["classes"].iloc[0], arm["test_images"].iloc[0])
         return found | {"published is": "at chance too" if number <= limit else "not at chance"}
     values = contrasts.values(arm, value, list(labels))["value"]
-    where = "inside" if stats.inside(number, values, rounding=PRINTED) else "outside"
-    return found | {"published is": f"{where} ± {stats.prediction(values).half_width:.1f}"}
+    inside, half = stats.inside(number, values, rounding=told.PRINTED), stats.prediction(values).half_width
+    if half < 1e-6:  # all of ours are equal, but for rounding
+        return found | {"published is": "as all of ours" if inside else "not as ours, all equal"}
+    where = "inside" if inside else "outside"
+    return found | {"published is": f"{where} ± {half:.1f}" if half >= 0.05 else f"{where} ± {half:.1g}"}
 
 
 def _select(frame: pd.DataFrame, labels: dict) -> pd.DataFrame:
@@ -161,17 +164,27 @@ def probe_by_epoch(df: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def means(contrast: Mapping[str, pd.DataFrame], by: str) -> pd.DataFrame:
-    """A row per named contrast and value of its label `by`: mean over seeds with its 95% interval, in points, and n."""
+    """A row per named contrast and value of its label `by`: mean over seeds with its 95% interval, in points, and n.
+
+    Where runs of some seeds are at chance and of others not, the mean is one of several modes and has no interval.
+    """
     rows = []
     for name, frame in contrast.items():
         for value, part in frame.groupby(by, sort=False):
             ours = stats.interval(part["value"])
-            row = {"difference": name, by: value, "points": f"{ours.mean:+.2f}"}
-            rows.append(row | {"95% interval": _ends(ours, part["value"]), "n": ours.n})
+            row = {"difference": name, by: value, "points": told.signed(ours.mean, 2)}
+            ends = "none: partly at chance" if contrasts.mixed(part) else _ends(ours, part["value"])
+            rows.append(row | {"95% interval": ends, "n": ours.n})
     return pd.DataFrame(rows)
 
 
-def side_by_side(frames: Mapping[str, pd.DataFrame], rows: Sequence[str], value: str = ACCURACY) -> pd.DataFrame:
+def beside(frames: Mapping[str, pd.DataFrame], by: str) -> pd.DataFrame:
+    """The column `value` of several frames side by side, a row per value of their column `by`: whole numbers."""
+    columns = {name: frame.set_index(by)["value"].map("{:,.0f}".format) for name, frame in frames.items()}
+    return pd.concat(columns, axis=1).sort_index().fillna("").reset_index()
+
+
+def side_by_side(frames: Mapping[str, pd.DataFrame], rows: Sequence[str], value: str = told.ACCURACY) -> pd.DataFrame:
     """The mean of `value` with its 95% interval for the arms of several sets: a row per arm, a column per set."""
     columns = {}
     for name, frame in frames.items():
@@ -194,7 +207,7 @@ def published(frame: pd.DataFrame, row: str, column: str) -> pd.DataFrame:
     return frame.pivot(index=row, columns=column, values="value").reset_index().rename_axis(columns=None)
 
 
-def agreement(df: pd.DataFrame, rows: Sequence[str], published: pd.DataFrame, value: str = ACCURACY) -> str:
+def agreement(df: pd.DataFrame, rows: Sequence[str], published: pd.DataFrame, value: str = told.ACCURACY) -> str:
     """How many published values lie in our prediction intervals, of those that could be compared, as a sentence.
 
     An arm of which some seeds are at chance and some are not has no such interval: these are counted apart.
@@ -208,9 +221,11 @@ def agreement(df: pd.DataFrame, rows: Sequence[str], published: pd.DataFrame, va
             mixed += 1
         else:
             values = contrasts.values(arm, value, list(rows))["value"]
-            inside.append(stats.inside(float(theirs["value"].iloc[0]), values, rounding=PRINTED))
+            inside.append(stats.inside(float(theirs["value"].iloc[0]), values, rounding=told.PRINTED))
     compared = [answer for answer in inside if answer is not None]
-    apart = f" {mixed} arms are partly at chance and have none." if mixed else ""
+    apart = (
+        f" {told.count(mixed, 'arm')} {'is' if mixed == 1 else 'are'} partly at chance, without one." if mixed else ""
+    )
     if not compared:
         return "No published value can be compared yet: it takes two seeds of ours." + apart
     return f"{sum(compared)} of {len(compared)} published values lie in our 95% prediction intervals." + apart
@@ -314,4 +329,4 @@ def _stated(name: str, values: Mapping[str, Any]) -> str:
 
 
 def _text(value: Any) -> str:
-    return "not stated" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    return "not stated" if value is None else f"{value:g}" if isinstance(value, float) else str(value) or "none"

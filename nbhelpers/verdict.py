@@ -39,6 +39,7 @@ class Verdict:
     unit: str
     alpha: float
     parts: list[dict]
+    level: float | None = None  # of the interval; of a spread, of its lower end; None where `alpha` says it
 
     def __post_init__(self):
         for field in fields(self):
@@ -58,21 +59,31 @@ class Verdict:
         if self.rule == "share":
             return f"in {self.estimate * part['n']:.0f} of {part['n']} seeds"
         sign = "" if self.unit in ("%", "×") or self.rule == "spread" else "+"
-        return f"{self.estimate:{sign}.{self._digits}f} {self.unit}".strip()
+        return f"{fixed(self.estimate, self._digits, sign)} {self.unit}".strip()
 
     @property
     def interval(self) -> str:
-        """The interval of `effect`, such as "[10.1, 14.5]"; empty where it is interim or shows nothing."""
+        """The interval of `effect`, such as "[10.1, 14.5]"; empty where it is interim or shows nothing.
+
+        Its level is said where it is not 95%, as where one of several parts decides that a claim fails.
+        """
         if self.verdict == "interim" or self.rule in NOTHING:
             return ""
         if self.rule == "share":
-            return f"[{self.low:.0%}, {self.high:.0%}]"
-        return f"[{self.low:.{self._digits}f}, {self.high:.{self._digits}f}]"
+            return f"[{self.low:.0%}, {self.high:.0%}]{self._said_level}"
+        return f"[{fixed(self.low, self._digits)}, {fixed(self.high, self._digits)}]{self._said_level}"
+
+    @property
+    def _said_level(self) -> str:
+        level = 1 - self.alpha if self.level is None else self.level
+        if math.isclose(level, 0.95):
+            return ""
+        return f" ({'low end ' if self.rule == 'spread' else ''}at {100 * level:.4g}%)"
 
     @property
     def margin_text(self) -> str:
         """`margin` in the digits of the interval, with its unit where the effect has another; empty where none."""
-        text = "" if self.margin is None else f"{self.margin:.{self._digits}f}"
+        text = "" if self.margin is None else fixed(self.margin, self._digits)
         return f"{text} {self.unit}".strip() if text and self._by_share else text
 
     @property
@@ -138,7 +149,13 @@ class Verdict:
     @classmethod
     def from_dict(cls, written: dict) -> Verdict:
         """The verdict that `to_dict` wrote."""
-        return cls(**{field.name: written[field.name] for field in fields(cls)})
+        return cls(**{field.name: written[field.name] for field in fields(cls) if field.name in written})
+
+
+def fixed(number: float, digits: int, sign: str = "") -> str:
+    """A number with so many decimals; what rounds to zero has no sign. sign: "+" to give positive ones theirs."""
+    text = f"{number:{sign}.{digits}f}"
+    return text if float(text) else text.lstrip("+-")
 
 
 def _rounded(value: Any) -> Any:

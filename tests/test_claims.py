@@ -84,6 +84,14 @@ def test_each_holds_if_all_do_and_fails_if_one_does_at_alpha_over_k():
     assert (ours.verdict, ours.part, ours.low < 0 < ours.high) == ("undecided", "bad", True)
 
 
+def test_the_level_is_that_of_the_interval_that_decides():
+    good, bad = contrast(4, 5, 6), contrast(-4, -5, -6.5)
+    assert claims.claim("text", each(a=good, b=good), above=0).level == 0.95
+    assert claims.claim("text", each(a=good, b=contrast(*[-5, -6, -7.0] * 2)), above=0).level == 0.975
+    assert claims.claim("text", bad, inside=(7, 8)).level == 0.975  # narrower than the interval: either side
+    assert claims.claim("text", spread(a=contrast(50, 51, 52), b=good), below=30).level == 0.975
+
+
 def test_spread_goes_by_the_pairs():
     pairs = spread(ab=contrast(0, 1, 2), ac=contrast(-3, -4, -5), bc=contrast(-4, -5, -6))
     ours = claims.claim("text", pairs, below=8)

@@ -271,3 +271,15 @@ def test_no_seed_with_every_depth_and_different_images(df):
     df["correct"] = [np.zeros(4 if a == "relu" else 5, np.uint8) for a in df["activation"]]
     with pytest.raises(ValueError, match="different images: 4 and 5"):
         contrasts.paired(df, "activation", "relu", "sigmoid")
+
+
+def test_a_lead_is_above_zero_and_not_between_runs_that_are_all_at_chance():
+    gap = pd.DataFrame({"seed": range(4), "value": [2.0, 0.1, 3.0, -1.0], "at_chance": ["00", "11", "01", "00"]})
+    assert contrasts.ahead(gap)["value"].tolist() == [True, False, True, False]
+    assert contrasts.mixed(gap) and not contrasts.mixed(gap[gap.at_chance == "00"])
+
+
+def test_runs_are_partly_at_chance_or_all_of_them_or_none():
+    some = runs({(1, "relu"): [10.0, 40.0]})
+    assert contrasts.partly_at_chance(some)
+    assert not contrasts.partly_at_chance(some[:1]) and not contrasts.partly_at_chance(some[1:])

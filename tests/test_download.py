@@ -1,14 +1,17 @@
 """Downloads from a server on this machine that misbehaves as told."""
 
+import contextlib
 import hashlib
+import signal
 import subprocess
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from nbhelpers.download import DataError, File, fetch
+from nbhelpers.download import CHUNK, DataError, File, fetch
 
 CONTENT = hashlib.sha256(b"content").digest() * 20000  # 640 kB: several chunks
 HALF = len(CONTENT) // 2
@@ -17,18 +20,20 @@ HALF = len(CONTENT) // 2
 class Server(ThreadingHTTPServer):
     """Serves CONTENT under any path; `cut` lists after how many bytes each response breaks off.
 
-    No response starts before `gate` is set.
+    No response starts before `gate` is set, and none goes beyond `pause` bytes before `on` is.
     """
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.content, self.cut, self.ranges, self.requests = CONTENT, [], True, []
-        self.gate = threading.Event()
+        self.whole = self.content = CONTENT  # what it should serve, and what it does
+        self.cut, self.ranges, self.requests = [], True, []
+        self.pause, self.gate, self.on = 0, threading.Event(), threading.Event()
         self.gate.set()
+        self.on.set()
 
     def file(self, name="set.bin", checksum=None):
-        checksum = checksum or hashlib.md5(CONTENT).hexdigest()
-        return File(f"http://127.0.0.1:{self.server_port}/{name}", len(CONTENT), checksum)
+        checksum = checksum or hashlib.md5(self.whole).hexdigest()
+        return File(f"http://127.0.0.1:{self.server_port}/{name}", len(self.whole), checksum)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -44,7 +49,12 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(206 if wanted else 200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body[: server.cut.pop(0)] if server.cut else body)
+        body = body[: server.cut.pop(0)] if server.cut else body
+        first = len(body) if server.on.is_set() else server.pause
+        self.wfile.write(body[:first])
+        server.on.wait()
+        with contextlib.suppress(OSError):  # the client may have been killed
+            self.wfile.write(body[first:])
 
     def log_message(self, *args):
         pass
@@ -154,22 +164,62 @@ def test_a_folder_that_cannot_be_written(server, tmp_path):
 FETCH = """
 import sys
 from pathlib import Path
+import filelock
 from nbhelpers.download import File, fetch
-print("ready", flush=True)
+
+class Telling(filelock.FileLock):
+    def acquire(self, *args, **options):
+        print("waits", flush=True)
+        got = super().acquire(*args, **options)
+        print("holds", flush=True)
+        return got
+
+filelock.FileLock = Telling
 fetch(File(sys.argv[1], int(sys.argv[2]), sys.argv[3]), Path(sys.argv[4]))
+print("done", flush=True)
 """
+
+
+def fetching(file: File, folder) -> subprocess.Popen:
+    """Another process that fetches `file`, and tells when it waits for the lock, holds it, and is done."""
+    command = [sys.executable, "-c", FETCH, file.url, str(file.size), file.checksum, str(folder)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def until(holds, seconds: float = 60) -> None:
+    """Return as soon as `holds()` does; fail if it never does."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "never came about"
+        time.sleep(0.01)
 
 
 def test_two_processes_download_once(server, tmp_path):
     server.gate.clear()
-    file = server.file()
-    command = [sys.executable, "-c", FETCH, file.url, str(file.size), file.checksum, str(tmp_path)]
-    with (
-        subprocess.Popen(command, stdout=subprocess.PIPE) as one,
-        subprocess.Popen(command, stdout=subprocess.PIPE) as other,
-    ):
-        assert one.stdout.readline() == other.stdout.readline() == b"ready\n"
-        server.gate.set()  # not before both have set out
+    with fetching(server.file(), tmp_path) as one:
+        assert [one.stdout.readline(), one.stdout.readline()] == ["waits\n", "holds\n"]
+        until(lambda: server.requests)  # the one is in the middle of its transfer
+        with fetching(server.file(), tmp_path) as other:
+            assert other.stdout.readline() == "waits\n"  # without a lock there is no such line
+            server.gate.set()
+            assert other.stdout.read() == "holds\ndone\n"
+        assert one.stdout.read() == "done\n"
     assert [one.returncode, other.returncode] == [0, 0]
     assert len(server.requests) == 1
     assert (tmp_path / "set.bin").read_bytes() == CONTENT
+
+
+def test_a_process_that_was_killed_half_way_is_followed_by_one_that_fetches_the_other_half(server, tmp_path):
+    server.whole = server.content = bytes(range(256)) * (4 * CHUNK // 256)
+    server.pause = 2 * CHUNK
+    server.on.clear()
+    partial = tmp_path / "set.bin.partial"
+    with fetching(server.file(), tmp_path) as killed:
+        until(lambda: partial.exists() and partial.stat().st_size == 2 * CHUNK)
+        killed.send_signal(signal.SIGKILL)
+    server.on.set()
+    assert killed.returncode == -signal.SIGKILL and partial.stat().st_size == 2 * CHUNK
+    with fetching(server.file(), tmp_path) as other:
+        assert other.stdout.read() == "waits\nholds\ndone\n"
+    assert [wanted for _, wanted in server.requests] == [None, f"bytes={2 * CHUNK}-"]
+    assert (tmp_path / "set.bin").read_bytes() == server.content and not partial.exists()

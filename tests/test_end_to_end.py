@@ -205,9 +205,9 @@ def test_recorded_shows_an_unfinished_set_and_trains_nothing(finished, tmp_path)
     summary = json.loads((folder(tmp_path / "results") / "summary.json").read_text(encoding="utf-8"))
     assert summary["runs"] == {"planned": RUNS, "recorded": RUNS - 1}
     assert {verdict["verdict"] for verdict in summary["verdicts"]} >= {"interim"}
-    assert "Interim: 1 planned runs are not recorded yet." in (
-        folder(tmp_path / "results") / f"{STUDY}.ipynb"
-    ).read_text(encoding="utf-8")
+    assert "Interim: 1 planned run not recorded yet." in (folder(tmp_path / "results") / f"{STUDY}.ipynb").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_what_one_seed_leaves_is_shown_and_less_is_one_clear_line(finished, tmp_path):
@@ -223,7 +223,7 @@ def test_what_one_seed_leaves_is_shown_and_less_is_one_clear_line(finished, tmp_
     name = folder(tmp_path / "results").name
     assert (code, err) == (
         1,
-        f"nbhelpers: {STUDY}: {RUNS // 3 - 1} of {RUNS} runs of {STUDY} {name} are recorded, too few to show: "
+        f"nbhelpers: {STUDY}: {RUNS // 3 - 1} of {RUNS} runs of {name} are recorded, too few to show: "
         "it takes one seed with all its arms\n",
     )
 

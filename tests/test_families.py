@@ -122,7 +122,7 @@ def test_arms_of_a_family_start_from_the_same_weights():
     ("spec", "shape", "batch_size", "message"),
     [
         (family("depthwise", "relu"), (3, 4, 4), 8, "widths: 3 stages: nothing is left of 4x4 pixels"),
-        (family("depthwise", "relu"), (3, 8, 8), 1, "batch_size: 1 image in a batch"),
+        (family("depthwise", "relu"), (3, 8, 8), 1, "batch_size: a batch of 1 image"),
         (LibraryNet(name="vgg16"), (3, 16, 16), 8, "name: vgg16: nothing is left of 16x16 pixels"),
         (LibraryNet(name="densenet121"), (3, 4, 4), 8, "name: densenet121: nothing is left of 4x4 pixels"),
     ],

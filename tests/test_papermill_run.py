@@ -95,6 +95,12 @@ def test_an_execution_that_fails_is_kept_as_failed_and_the_earlier_one_stays(exe
     assert names(folder) == [f"{STUDY}.ipynb"]
 
 
+def test_where_nothing_is_recorded_nothing_is_written_and_one_line_says_so(executed, folder):
+    with pytest.raises(RunError, match=r"^Sigmoid_vs_ReLU: no run of demo is recorded$"):
+        papermill_run.run(STUDY, "demo", {"train": False})
+    assert not folder.exists() and not executed.calls
+
+
 def test_the_error_of_a_cell_is_passed_on_in_one_line(executed):
     executed.errors = [cell_failed()]
     with pytest.raises(RunError) as caught:

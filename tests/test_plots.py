@@ -234,6 +234,27 @@ def test_an_arm_that_is_partly_at_chance_has_its_seeds_and_no_mean():
     assert sum(len(c.get_offsets()) for c in axis.collections if len(c.get_offsets()) == 6) == 12
 
 
+def test_a_contrast_that_is_partly_at_chance_has_its_seeds_and_no_mean():
+    df = runs().assign(at_chance=["00", "11", "00"] * 4)
+    axis = plots.curves(df, **CURVES).axes[0]
+    assert all(np.isnan(c.lines[0].get_ydata()).all() for c in axis.containers)
+
+
+def test_the_legend_may_say_how_many_seeds_there_are():
+    assert legend(plots.curves(runs(), "blocks", "test_accuracy", "activation", count=True)) == [
+        "sigmoid, n = 3",
+        "relu, n = 3",
+    ]
+
+
+def test_of_an_arm_that_is_partly_at_chance_a_learning_curve_shows_each_seed():
+    df = runs(blocks=(1,), activations=("relu",)).assign(classes=10, test_images=1000, train_loss=2.0)
+    df["test_accuracy"] = [10.0, 30.0, 32.0]
+    axis = visible(plots.learning(df, "activation"))[0]
+    assert [len(drawn.get_xdata()) for drawn in axis.lines] == [2, 2, 2] and not axis.collections
+    assert legend(axis.figure) == ["relu: seeds, partly at chance"]
+
+
 def test_every_seed_is_a_dot():
     axis = plots.curves(runs(), **CURVES).axes[0]
     dots = [sorted(collection.get_offsets()[:, 1]) for collection in axis.collections if len(collection.get_offsets())]
@@ -512,7 +533,7 @@ def test_a_learning_curve_is_the_mean_over_seeds_with_its_interval():
     assert list(axis.lines[0].get_xdata()) == [1, 2] and list(axis.lines[0].get_ydata()) == [4.0, 3.5]
     half = T2 * 2 / math.sqrt(3)
     ends = axis.collections[0].get_paths()[0].vertices[:, 1]
-    assert len(axis.collections) == 2 and np.allclose([ends.min(), ends.max()], [3.5 - half, 4 + half])
+    assert len(axis.collections) == 2 and np.allclose([ends.min(), ends.max()], [0, 4 + half])
 
 
 def test_one_seed_has_a_learning_curve_without_a_band():
@@ -630,20 +651,36 @@ def test_a_probe_is_drawn_from_the_start_to_the_last_epoch_with_its_interval():
         assert list(axis.lines[0].get_xdata()) == [0, 1, 2]
         assert np.allclose(axis.lines[0].get_ydata(), 10**i * values.mean() * np.array([1, 2, 4]))
         low, high = 10**i * (values.mean() - half), 10**i * 4 * (values.mean() + half)
-        assert np.allclose(ends(axis.collections[0]), [min(low, 4 * low), high])
+        assert low < 0 and np.allclose(ends(axis.collections[0]), [0, high])
         assert axis.get_xlabel() == "epoch"
     assert [axis.get_ylabel() for axis in figure.axes] == ["dead units (%)", ""]
     assert legend(figure) == ["sigmoid", "relu"]
 
 
-def test_on_a_logarithmic_axis_a_probe_by_epoch_is_geometric_and_zeros_are_left_out():
+def test_on_a_logarithmic_axis_a_probe_by_epoch_is_geometric_and_the_axis_is_that_of_the_seeds():
+    df = measured(layers=("a",), activations=("relu",))
+    axis = plots.by_epoch(df, "activation", logarithmic=True).axes[0]
+    assert axis.get_yscale() == "log"
+    assert np.allclose(axis.lines[0].get_ydata(), [math.e, 2 * math.e, 4 * math.e])
+    half = T2 / math.sqrt(3)
+    assert np.allclose(ends(axis.collections[0]), np.exp([1 - half, math.log(4) + 1 + half]))
+    assert np.allclose(axis.get_ylim(), [df["value"].min() / 3, df["value"].max() * 3])
+
+
+def test_where_a_probe_vanishes_in_some_seeds_every_seed_is_drawn_down_to_a_floor():
     df = measured(layers=("a",), activations=("relu",))
     df.loc[(df["epoch"] == 2) & (df["seed"] > 0), "value"] = 0.0
     axis = plots.by_epoch(df, "activation", logarithmic=True).axes[0]
-    assert axis.get_yscale() == "log"
-    assert np.allclose(axis.lines[0].get_ydata(), [math.e, 2 * math.e, 4])
-    half = T2 / math.sqrt(3)
-    assert np.allclose(ends(axis.collections[0]), np.exp([1 - half, math.log(2) + 1 + half]))
+    assert [drawn.get_ydata()[2] for drawn in axis.lines] == [4.0, 1e-12, 1e-12] and not axis.collections
+    assert legend(axis.figure) == ["relu: seeds"]
+    df.loc[df["epoch"] == 2, "value"] = 0.0
+    axis = plots.by_epoch(df, "activation", logarithmic=True).axes[0]
+    assert axis.lines[0].get_ydata()[2] == pytest.approx(1e-12) and legend(axis.figure) == ["relu"]
+
+
+def test_no_interval_of_a_loss_or_a_share_reaches_below_zero():
+    df = measured(layers=("a",), activations=("relu",))
+    assert ends(plots.by_epoch(df, "activation").axes[0].collections[0])[0] == 0
 
 
 def test_a_run_that_ended_early_is_in_the_mean_as_long_as_it_lasted():

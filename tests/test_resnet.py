@@ -174,7 +174,7 @@ def test_a_net_that_does_not_fit_the_images_or_the_batch_is_one_clear_line():
         ResNet(**SMALL).check((3, 1, 1), 4)
     with pytest.raises(InputError, match="groups: 4: does not divide the 6 channels"):
         ResNet(norm={"name": "group", "groups": 4}, **SMALL).check(SHAPE, 4)
-    with pytest.raises(InputError, match="batch_size: 1 image in a batch, and 1 pixel"):
+    with pytest.raises(InputError, match="batch_size: a batch of 1 image, and 1 pixel"):
         ResNet(**SMALL).check((3, 2, 2), 1)
     ResNet(**SMALL).check((3, 2, 2), 2)
 

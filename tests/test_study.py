@@ -247,7 +247,7 @@ def test_a_long_list_of_missing_runs_is_cut(study, monkeypatch, capsys):
 def test_without_training_and_without_a_record_there_is_one_clear_error(study, monkeypatch):
     forbid_training(monkeypatch)
     s = study(train=False)
-    with pytest.raises(RunError, match=r"^no run of Sigmoid_vs_ReLU demo~\w{8} is recorded$"):
+    with pytest.raises(RunError, match=r"^no run of demo~\w{8} is recorded$"):
         s.sweep(runs(s))
 
 
@@ -311,6 +311,13 @@ def test_failed_runs_are_an_error_after_the_others_are_recorded(study, capsys):
 HALF = Recipe(lr=1, epochs=1, batch_size=1, precision="fp16")
 GROUPS = ConvNet(channels=[6], norm={"name": "group", "groups": 4})
 POOLS = ConvNet(channels=[4] * 4, pool=(1, 2, 3, 4))
+ONE = {"model": ConvNet(channels=[4]), "recipe": Recipe(lr=1, epochs=1, batch_size=1)}
+DATA = Data(name="shapes", size=8, per_class=7, test_per_class=5, classes=2)  # 14 images: 13 and 1
+LEFT = {
+    "data": DATA,
+    "model": ConvNet(channels=[4] * 4, pool=(1, 2, 3)),
+    "recipe": Recipe(lr=1, epochs=1, batch_size=13),
+}
 
 
 @pytest.mark.parametrize(
@@ -320,8 +327,10 @@ POOLS = ConvNet(channels=[4] * 4, pool=(1, 2, 3, 4))
         ({"recipe": HALF}, "precision: 'fp16': a CPU has fp32 and bf16"),
         pytest.param({"model": GROUPS}, "groups: 4: does not divide the 6 channels of a block"),
         pytest.param({"model": POOLS}, "pool: [1, 2, 3, 4]: nothing is left of 8x8 pixels"),
+        pytest.param(ONE, "batch_size: 1: must be at least 2: BatchNorm has nothing to normalise one image with"),
+        pytest.param(LEFT, "batch_size: a batch of 1 image, and 1 pixel of it where the last norm is: "),
     ],
-    ids=["probe", "precision", "groups", "pool"],
+    ids=["probe", "precision", "groups", "pool", "batch", "remainder"],
 )
 def test_what_cannot_work_is_refused_before_anything_is_trained(study, monkeypatch, changes, line):
     forbid_training(monkeypatch)
@@ -503,7 +512,7 @@ def test_a_missing_record_makes_verdicts_interim(study, monkeypatch, shown):
     summary = json.loads((s.store.folder / "summary.json").read_text(encoding="utf-8"))
     assert [verdict["verdict"] for verdict in summary["verdicts"]] == ["interim"]
     assert summary["runs"] == {"planned": 6, "recorded": 5}
-    assert partial.note("compared").endswith("Interim: 1 planned runs are not recorded yet.")
+    assert partial.note("compared").endswith("Interim: 1 planned run not recorded yet.")
     assert partial.reversals() == "No claim is decided yet"
 
 
@@ -674,6 +683,17 @@ def test_embedded_images_are_not_compared_with_published_numbers(study):
     assert real.note("3 of 4 inside.") == f"3 of 4 inside. {source}"
 
 
+def test_published_numbers_stand_beside_the_settings_that_they_come_from_alone(monkeypatch):
+    name = "ImageNet_MLP_ScaledReLU"
+    made = {s: Study(name, dict(parameters.load(name, s))) for s in ("ran", "described")}
+    more_seeds = Study(name, {**parameters.load(name, "ran"), "seeds": 99})
+    fewer_epochs = Study(name, {**parameters.load(name, "ran"), "epochs": 5})
+    assert made["ran"].comparable and more_seeds.comparable
+    assert not made["described"].comparable and not fewer_epochs.comparable
+    said = "No published number stands beside these settings: they come from those of `ran`."
+    assert made["described"].note("3 of 4 inside.").startswith(said)
+
+
 def test_diverged_runs_are_counted(study):
     s = study()
     s.sweep(runs(s, 1, recipe=s.recipe(optimizer="sgd", lr=1e30, epochs=3)))
@@ -712,6 +732,14 @@ def test_a_claim_waits_for_the_planned_seeds(study, shown):
     s.claim("four are not there", contrast(5.0, 5.1, 5.2), above=0, planned=4)
     assert [verdict.verdict for verdict in s.verdicts] == ["holds", "interim"]
     assert shown[0].data.startswith("**three are enough** — holds: +5.1")
+
+
+def test_a_claim_of_which_the_parameters_leave_no_part_is_not_asked(study, shown):
+    s = study()
+    gap = contrast(5.0, 5.1, 5.2).assign(blocks=1)[["blocks", "seed", "value", "images", "at_chance"]]
+    s.claim("deep nets", nb.each(gap[gap.blocks > 1], "blocks"), above=0)
+    assert shown[0].data == "**deep nets** — not asked: these parameters leave no part of it"
+    assert s.verdicts == [] and s.by_seeds() == {}
 
 
 def test_reversals_are_the_share_of_single_seeds_that_say_the_opposite(study, shown):

@@ -200,9 +200,7 @@ def test_where_some_seeds_are_at_chance_it_is_said_whether_the_published_value_i
     for value, said in ((limit - 0.1, "at chance too"), (limit + 0.1, "not at chance")):
         row = tables.results(df, ARM, published=theirs("sigmoid", value)).iloc[1]
         assert row["published is"] == said
-        assert tables.agreement(df, ARM, theirs("sigmoid", value)).endswith(
-            "1 arms are partly at chance and have none."
-        )
+        assert tables.agreement(df, ARM, theirs("sigmoid", value)).endswith("1 arm is partly at chance, without one.")
 
 
 # -------------------------------------------------------------------- part
@@ -342,6 +340,22 @@ def test_means_of_contrasts_by_hand():
     ]
 
 
+def test_frames_beside_each_other_have_a_row_per_value_of_either():
+    one, other = (pd.DataFrame({"size": s, "value": v}) for s, v in (([2, 4], [1000, 500]), ([4, 8], [7, 3])))
+    table = tables.beside({"one": one, "other": other}, "size")
+    assert table.to_numpy().tolist() == [[2, "1,000", ""], [4, "500", "7"], [8, "", "3"]]
+
+
+def test_where_all_seeds_are_equal_the_published_value_is_equal_or_not():
+    df = frame(relu=[20, 20, 20])
+    said = [only(tables.results(df, ARM, published=theirs("relu", v)))["published is"] for v in (20.0, 21.0)]
+    assert said == ["as all of ours", "not as ours, all equal"]
+
+
+def test_the_value_may_have_a_name_of_its_own():
+    assert "validation accuracy, mean" in tables.results(frame(relu=[20, 22]), ARM, name="validation accuracy")
+
+
 def test_differences_leave_out_what_is_equal_and_a_null_is_not_stated():
     described = {"epochs": 10, "lr": None, "blocks": [1, 4], "norm": "batch"}
     ran = {"epochs": 10, "lr": 0.001, "blocks": [1, 2, 4], "norm": "batch"}
@@ -434,6 +448,15 @@ def test_a_published_series_is_a_grid():
     series = pd.DataFrame({"blocks": [1, 1, 2], "activation": ["a", "b", "a"], "value": [1.0, 2.0, 3.0]})
     table = tables.published(series, "blocks", "activation")
     assert list(table.columns) == ["blocks", "a", "b"] and table["a"].tolist() == [1, 3]
+
+
+def lead(values, at_chance="00") -> pd.DataFrame:
+    return pd.DataFrame({"setting": "ours", "seed": range(len(values)), "value": values, "at_chance": at_chance})
+
+
+def test_a_mean_of_seeds_that_are_partly_at_chance_has_no_interval_and_says_so():
+    gap = lead([5.0, 0.1, 7.0], ["00", "11", "01"])
+    assert only(tables.means({"a − b": gap}, "setting"))["95% interval"] == "none: partly at chance"
 
 
 def test_devices_count_each_run_once_and_name_its_commits():

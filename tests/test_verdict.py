@@ -82,6 +82,26 @@ def test_sentence(changes, sentence):
     assert replace(HOLDS, **changes).sentence == sentence
 
 
+def test_the_level_of_an_interval_is_said_where_it_is_not_95():
+    assert replace(HOLDS, level=0.95).interval == HOLDS.interval == "[10.1, 14.5]"
+    assert replace(HOLDS, level=0.99).interval == "[10.1, 14.5] (at 99%)"
+    assert replace(HOLDS, alpha=0.025).interval == "[10.1, 14.5] (at 97.5%)"
+    share = replace(HOLDS, rule="share", estimate=0.2, low=0.02, high=0.6, level=1 - 0.05 / 7)
+    assert share.interval == "[2%, 60%] (at 99.29%)"
+    assert replace(HOLDS, rule="spread", level=0.975).interval == "[10.1, 14.5] (low end at 97.5%)"
+
+
+def test_what_rounds_to_zero_has_no_sign():
+    said = replace(HOLDS, estimate=-0.02, low=-2.04, high=2.0).sentence
+    assert said.startswith("holds: 0.0 points [-2.0, 2.0]")
+
+
+def test_a_verdict_that_was_written_without_a_level_is_read():
+    written = HOLDS.to_dict()
+    del written["level"]
+    assert Verdict.from_dict(written) == HOLDS
+
+
 def test_to_dict_is_plain():
     plain = HOLDS.to_dict()
     assert json.loads(json.dumps(plain, allow_nan=False)) == plain

@@ -58,7 +58,7 @@ class ConvNet(Spec):
         values = batch_size * (shape[1] >> pooled_before_last_norm) * (shape[2] >> pooled_before_last_norm)
         if layers.name_of(self.norm) == "batch" and values == 1:
             raise InputError(
-                f"batch_size: {batch_size} image in a batch, and 1 pixel of it where the last norm is: "
+                f"batch_size: a batch of {batch_size} image, and 1 pixel of it where the last norm is: "
                 "BatchNorm needs more than one value per channel"
             )
 

@@ -59,7 +59,7 @@ class ResNet(Spec):
         left = -(-shape[1] // 2**halvings) * -(-shape[2] // 2**halvings)
         if layers.name_of(self.norm) == "batch" and batch_size * left == 1:
             raise InputError(
-                f"batch_size: {batch_size} image in a batch, and 1 pixel of it where the last norm is: "
+                f"batch_size: a batch of {batch_size} image, and 1 pixel of it where the last norm is: "
                 "BatchNorm needs more than one value per channel"
             )
 

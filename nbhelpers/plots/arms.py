@@ -21,12 +21,13 @@ def curves(
     chance: float | None = None,
     zero: bool = False,
     even: bool = False,
+    count: bool = False,
 ) -> Figure:
     """Mean of `y` over seeds against `x`, a line per `hue`: every seed a dot, the 95% interval of the mean a bar.
 
     Where some seeds are at chance and some are not there is no mean, only the seeds. Published values are hollow
     diamonds; `chance` is drawn as a dotted line, `zero` as a thin one. even: the values
-    of `x` stand at equal distances, as for doublings.
+    of `x` stand at equal distances, as for doublings. count: the legend says how many seeds each arm has.
     """
     figure, axis = new()
     arms, ticks = list(dict.fromkeys(df[hue])), sorted(df[x].unique())
@@ -43,10 +44,11 @@ def curves(
         at = np.array(list(groups)) + shift
         means = np.array([g.mean for g in groups.values()])
         halves = np.array([half_width(g) for g in groups.values()])
-        counts |= {g.n for g in groups.values()}
-        axis.errorbar(
-            at, means, halves, color=shade, marker="o", markersize=5, capsize=4, linewidth=1.8, label=str(arm)
-        )
+        seeds = {g.n for g in groups.values()}
+        counts |= seeds
+        label = str(arm) + (f", n = {' to '.join(map(str, sorted({min(seeds), max(seeds)})))}" if count else "")
+        style = {"marker": "o", "markersize": 5, "capsize": 4, "linewidth": 1.8}
+        axis.errorbar(at, means, halves, color=shade, label=label, **style)
         if published is not None and (theirs := published[published[hue] == arm]).size:
             axis.plot(
                 theirs[x] + shift,
@@ -77,9 +79,10 @@ def curves(
 
 
 def _mean(group: pd.DataFrame, y: str, labels: list[str]) -> stats.Interval:
-    """The interval of the mean of an arm; not a number where its seeds are partly at chance."""
+    """The interval of the mean of an arm, or a contrast; not a number where its seeds are partly at chance."""
     known = y == "test_accuracy" and {"status", "classes", "test_images"} <= set(group)
-    if known and isinstance(contrasts.cell(group, y, labels=labels), contrasts.Mixed):
+    mixed = known and isinstance(contrasts.cell(group, y, labels=labels), contrasts.Mixed)
+    if mixed or contrasts.mixed(group):
         return stats.Interval(np.nan, np.nan, np.nan, len(group))
     return stats.interval(group[y])
 
@@ -109,7 +112,7 @@ def strip(
     counts: set[int] = set()
     for i, arm in enumerate(arms):
         own, shade = df[df[by] == arm][x], "#0173b2" if zero else colour(arm, i)
-        ours = stats.interval(own)
+        ours = _mean(df[df[by] == arm], x, [by])
         axis.scatter(own, np.full(len(own), i - 0.12), s=26, color=shade, alpha=0.4, linewidths=0)
         half, counts = np.nan_to_num(half_width(ours)), counts | {ours.n}
         axis.errorbar(ours.mean, i - 0.12, xerr=half, color=shade, marker="o", markersize=6, capsize=4, linewidth=1.8)
@@ -144,10 +147,12 @@ def heat(
     ylabel: str = "",
     boundary: pd.DataFrame | None = None,
     boundary_label: str = "",
+    label: str = "",
 ) -> Figure:
     """Mean of `value` over a grid of two positive numbers, both on logarithmic axes, with the number in each cell.
 
-    boundary: a line with columns `x` and `y` in the same numbers, drawn over it as far as the grid goes.
+    boundary: a line with columns `x` and `y` in the same numbers, drawn over it as far as the grid goes, with a gap
+    where `x` is nan.
     """
     table = df.pivot_table(index=y, columns=x, values=value).sort_index().sort_index(axis=1)
     if table.empty:
@@ -163,7 +168,15 @@ def heat(
         axis.text(columns[j], rows[i], f"{number:.1f}", ha="center", va="center", fontsize=9, color=ink)
     if boundary is not None:
         line = boundary.sort_values(y)
-        axis.plot(np.log10(line[x]), np.log10(line[y]), color="#d55e00", linewidth=2.2, label=boundary_label)
+        axis.plot(
+            np.log10(line[x]),
+            np.log10(line[y]),
+            color="#d55e00",
+            linewidth=2.2,
+            marker="o",
+            markersize=5,
+            label=boundary_label,
+        )
         axis.set(xlim=_edges(columns)[[0, -1]], ylim=_edges(rows)[[0, -1]])
         if boundary_label:
             figure.legend(loc="outside lower center", fontsize=9)
@@ -171,7 +184,7 @@ def heat(
     axis.set_yticks(rows, [f"{v:g}" for v in table.index])
     axis.grid(False)
     axis.set(xlabel=xlabel or x, ylabel=ylabel or y)
-    figure.colorbar(mesh, ax=axis, label=UNITS.get(value, value))
+    figure.colorbar(mesh, ax=axis, label=label or UNITS.get(value, value))
     title_of(figure, title)
     return figure
 

@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from nbhelpers import stats, tables
+from nbhelpers import contrasts, stats, tables
 from nbhelpers.plots.style import UNITS, colour, new, note_of, plain_log_ticks, title_of
+
+LEAST = 1e-12  # on a logarithmic axis what is smaller, such as 0, is drawn here
 
 
 def learning(
@@ -23,7 +25,8 @@ def learning(
 ) -> Figure:
     """`y` of every epoch, a line per `hue`: mean over seeds with its 95% interval; a panel per value of `panel`.
 
-    df: runs with a `history` column. published: rows with `epoch`, `value` and the same labels, drawn dashed.
+    Of an arm of which some seeds end at chance and some do not: every seed. df: runs with a `history` column.
+    published: rows with `epoch`, `value` and the same labels, drawn dashed.
     """
     arms = list(dict.fromkeys(df[hue]))
     figure, panels = _panels(list(dict.fromkeys(df[panel])) if panel else [None])
@@ -37,7 +40,8 @@ def learning(
                 continue
             series = pd.DataFrame([pd.Series([float(row[y]) for row in history]) for history in own["history"]])
             label = f"{arm}, diverged" if (own["status"] == "diverged").all() else str(arm)
-            counts |= _line(axis, np.arange(1, series.shape[1] + 1), series, colour(arm, i), label, logarithmic)
+            at, apart = np.arange(1, series.shape[1] + 1), "seeds, partly at chance" if _mixed(own) else ""
+            counts |= _line(axis, at, series, colour(arm, i), label, logarithmic, apart=apart, least=0)
             if theirs is not None and not (curve := theirs[theirs[hue] == arm]).empty:
                 curve = curve.groupby("epoch")["value"].mean()
                 style = {"color": colour(arm, i), "linestyle": "--", "linewidth": 1.2}
@@ -48,14 +52,21 @@ def learning(
     return figure
 
 
+def _mixed(arm: pd.DataFrame) -> bool:
+    """Whether some runs of an arm are at chance and some are not; False where that is not known."""
+    return {"status", "test_accuracy", "classes", "test_images"} <= set(arm) and contrasts.partly_at_chance(arm)
+
+
 def by_epoch(
     measured: pd.DataFrame, hue: str, panel: str = "layer", title: str = "", ylabel: str = "", logarithmic: bool = False
 ) -> Figure:
     """A probe along the epochs (0: the start), a panel per layer: mean over seeds with its 95% interval.
 
-    measured: `tables.probe_by_epoch`. On a logarithmic axis the mean is geometric, and zeros are left out.
+    measured: `tables.probe_by_epoch`. On a logarithmic axis the mean is geometric, and what is below 1e-12 is drawn
+    there; of an arm of which that is so for some seeds and not for others, at the same epoch, every seed.
     """
     arms = list(dict.fromkeys(measured[hue]))
+    measured = measured.assign(value=measured["value"].clip(lower=LEAST)) if logarithmic else measured
     figure, panels = _panels(list(dict.fromkeys(measured[panel])))
     counts: set[int] = set()
     for value, axis in panels:
@@ -63,9 +74,12 @@ def by_epoch(
             own = measured[(measured[panel] == value) & (measured[hue] == arm)]
             series = own.pivot(index="seed", columns="epoch", values="value")
             if not series.empty:
-                at = series.columns.to_numpy()
-                counts |= _line(axis, at, series, colour(arm, i), str(arm), logarithmic)
+                at, least = series.columns.to_numpy(), series == LEAST
+                apart = "seeds" if logarithmic and (least.any() & ~least.all()).any() else ""
+                counts |= _line(axis, at, series, colour(arm, i), str(arm), logarithmic, apart=apart, least=0)
         axis.set_title(str(value), fontsize=10)
+        if logarithmic and len(known := measured["value"].dropna()):
+            axis.set_ylim(known.min() / 3, known.max() * 3)  # an interval may be many decades wider
     _finish(figure, panels, counts, ylabel, title, logarithmic)
     return figure
 
@@ -84,19 +98,33 @@ def _panels(values: Sequence[Any]) -> tuple[Figure, list[tuple[Any, Any]]]:
 
 
 def _line(
-    axis, at: np.ndarray, series: pd.DataFrame, shade: str, label: str, logarithmic: bool, size: float = 0
+    axis,
+    at: np.ndarray,
+    series: pd.DataFrame,
+    shade: str,
+    label: str,
+    logarithmic: bool,
+    size: float = 0,
+    apart: str = "",
+    least: float = -np.inf,
 ) -> set[int]:
     """The mean of the rows of `series` with its 95% interval; geometric on a logarithmic axis.
 
     Of two rows the rows themselves, as thin lines. Returns how many rows there are. size: of the markers, where every
-    value has one.
+    value has one. apart: what the rows are, where they are shown alone. least: the smallest value that can be.
     """
+    if apart:
+        for i, row in enumerate(series.to_numpy(float)):
+            note = f"{label}: {apart}" if i == 0 else None
+            axis.plot(at, row, color=shade, linewidth=0.8, alpha=0.8, label=note)
+        return {len(series)}
     table = series.where(np.isfinite(series))
     table = np.log(table.where(table > 0)) if logarithmic else table
     mean, n = table.mean().to_numpy(), table.count().to_numpy()
     some = [k if k >= stats.LEAST_SEEDS else 0 for k in n]
     half = np.array([stats.t_quantile(k - 1) / np.sqrt(k) if k else np.nan for k in some]) * table.std().to_numpy()
     ends = [np.exp(v) if logarithmic else v for v in (mean, mean - half, mean + half)]
+    ends[1] = np.maximum(ends[1], least)
     lonely = np.isfinite(ends[0]).sum() < 3  # a line of one point is none
     style = {"marker": "o", "markersize": size or 4} if size or lonely else {}
     axis.plot(at, ends[0], color=shade, linewidth=1.6 if size else 1.8, label=label, **style)
@@ -159,7 +187,7 @@ def by_layer(
                     continue
                 table = tables.probe(own, probe, moment).dropna(axis=1, how="all")
                 table = table[[name for name in table if not without or without not in name]]
-                table, at = table.clip(lower=1e-12) if logarithmic else table, np.arange(1, table.shape[1] + 1)
+                table, at = table.clip(lower=LEAST) if logarithmic else table, np.arange(1, table.shape[1] + 1)
                 counts |= _line(axis, at, table, colour(arm, i), str(arm), logarithmic, size=4)
             if bound:
                 axis.axhline(bound[0], color="0.3", linestyle="--", linewidth=1.2, label=bound[1])
