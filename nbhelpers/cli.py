@@ -56,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--set", default="demo", metavar="NAME|FILE", help="parameter set (default: demo)")
     run.add_argument("--param", action="append", default=[], metavar="NAME=VALUE", help="change one parameter")
     run.add_argument("--workers", type=int, metavar="N", help="processes; 0: one per CPU core")
+    run.add_argument("--ray", metavar="ADDRESS", help="a Ray cluster: local, auto, HOST:PORT or ray://HOST:PORT")
     run.add_argument("--results", metavar="DIR", help="results folder")
     again = {"action": "store_const", "dest": "fresh", "default": ""}
     run.add_argument("--fresh", const="all", help="do recorded runs again", **again)
@@ -98,6 +99,7 @@ def _run(options: argparse.Namespace) -> int:
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     changes = dict(_param(text) for text in options.param)
     changes |= {"workers": options.workers} if options.workers is not None else {}
+    changes |= {"ray": options.ray} if options.ray is not None else {}
     changes |= {"results": options.results} if options.results else {}
     changes |= {"train": False} if options.recorded else {}
     studies = options.notebook or parameters.studies()

@@ -31,9 +31,22 @@ from nbhelpers.download import DataError
 from nbhelpers.prepared import ARRAYS, Dataset, assemble, cached, find, fingerprint, user_cache
 from nbhelpers.readers import SPLITS
 
-__all__ = ["DataError", "Dataset", "available", "check", "describe", "load", "names", "per_class", "prepare", "root"]
+__all__ = [
+    "BROUGHT",
+    "DataError",
+    "Dataset",
+    "available",
+    "check",
+    "describe",
+    "load",
+    "names",
+    "per_class",
+    "prepare",
+    "root",
+]
 
 DRAWN = {"train": 1000, "test": 200}  # images a class of "shapes"
+BROUGHT: dict[tuple, Dataset] = {}  # arguments of `load` -> what another machine sent to this process to be used
 
 
 def root() -> Path:
@@ -88,6 +101,8 @@ def load(name: str, size: int | None = None, classes: int | None = None, downloa
     it), damaged or incomplete. Many processes may ask at once: one prepares, the others wait.
     """
     check(name, size, classes)
+    if (name, size, classes) in BROUGHT:
+        return BROUGHT[name, size, classes]
     key = _key(name, size, classes)
     if name == "shapes":
         return cached(name, key, root(), lambda folder: _draw(size or 32, classes or 10))

@@ -1,5 +1,7 @@
 """Errors that are shown as one line: in a notebook without a traceback, on the command line without one too."""
 
+NO_RAY = "Ray is not installed: pip install nbhelpers[ray]"
+
 
 class OneLine(Exception):
     """Its text says all: the field, its value and what is allowed, or what failed and what to do."""

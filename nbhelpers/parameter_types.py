@@ -1,9 +1,11 @@
 """What each parameter of the studies may be: its type, its range, and what is said where it is not."""
 
+import importlib.util
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, FiniteFloat
 
+from nbhelpers.errors import NO_RAY
 from nbhelpers.models.layers import Activation, Norm
 from nbhelpers.models.resnet import NAMED
 from nbhelpers.run import Data, Recipe
@@ -93,6 +95,9 @@ TYPES: dict[str, Any] = {
     "weights": bool,
     "compiled": Literal["no", "default", "cuda-graphs"],
     "processes": Count,
+    "ray": Annotated[str, AfterValidator(lambda address: _with_ray(address))],
+    "runs_per_gpu": Count,
+    "run_limit": Whole,
 }
 
 
@@ -108,6 +113,12 @@ def _known_family(name: str) -> str:
 
     family(name, "relu")
     return name
+
+
+def _with_ray(address: str) -> str:
+    if address and importlib.util.find_spec("ray") is None:
+        raise ValueError(NO_RAY)
+    return address
 
 
 def _rising(values: list) -> list:

@@ -23,7 +23,7 @@ from nbhelpers.parameter_types import TYPES
 from nbhelpers.spec import has_bool, reason, suggestion
 
 EXECUTION: dict[str, Any] = {"device": "auto", "workers": 0, "results": "", "train": True, "weights": False}
-EXECUTION |= {"compiled": "no", "processes": 1}
+EXECUTION |= {"compiled": "no", "processes": 1, "ray": "", "runs_per_gpu": 1, "run_limit": 0}
 OURS = "ours"  # in described.yaml: the names of the values that the description does not state, and we chose
 
 

@@ -35,19 +35,27 @@ def carry_out(
     from nbhelpers import device as devices
 
     todo, unique = sweep.missing(runs, store, fresh), len({run.key for run in runs})
-    place = devices.choose(device)
-    for run in todo:
+    on_cluster = how.get("ray", "")
+    place = None if on_cluster and device != "cpu" else devices.choose(device)
+    for run in todo if place else ():  # the nodes of a cluster find out for themselves
         devices.check_precision(run.recipe.precision, place)
     for images in {_images(run) for run in todo} if fresh != "all" else ():
         _check_fingerprint(runs, store, images)
-    split = how.get("processes", 1)
-    workers = min(workers or sweep.default_workers(device), len(todo)) if split == 1 else 1
+    processes, per_gpu = how.get("processes", 1), how.get("runs_per_gpu", 1)
+    if on_cluster:
+        from nbhelpers import cluster
+
+        there = cluster.Cluster(on_cluster, device, processes, per_gpu)
+        there.connect()
+        at_once, said = workers or max(1, there.places()), there.describe()
+    else:
+        at_once = workers = sweep.local_workers(len(todo), workers, device, processes, per_gpu)
+        shared = f"processes: {processes}" if processes > 1 else f"workers: {workers}"
+        said = f"device: {devices.describe(place)}, {shared}"
     if not fresh and (damaged := [run.key for run in todo if store.path(run.key).exists()]):
         print(f"damaged, or of another version, and done again: {', '.join(f'{key}.json' for key in damaged)}")
-    predicted = sum(estimate.seconds(run) for run in todo) / workers * pace(runs, store)
-    print(f"{unique} runs, {unique - len(todo)} recorded, about {duration(predicted)}", end="; ")
-    shared = f"processes: {split}" if split > 1 else f"workers: {workers}"
-    print(f"device: {devices.describe(place)}, {shared}", flush=True)
+    predicted = sum(estimate.seconds(run) for run in todo) / min(at_once, len(todo)) * pace(runs, store)
+    print(f"{unique} runs, {unique - len(todo)} recorded, about {duration(predicted)}; {said}", flush=True)
     if reason := devices.unusable_gpu():
         print(reason, flush=True)
     failures, started, saved = [], time.monotonic(), 0.0

@@ -116,9 +116,9 @@ class Study:
             raise nothing
         outputs.write_plan(self.store.folder, self._head() | {"seeds": len(self.seeds), "looks": 1}, self._runs)
         if may_train:
-            how = {name: self.values[name] for name in ("device", "workers", "weights", "compiled", "processes")} | {
-                "fresh": fresh
-            }
+            names = ("device", "workers", "weights", "compiled", "processes", "ray", "runs_per_gpu")
+            how = {name: self.values[name] for name in names} | {"fresh": fresh}
+            how["limit"] = self.values["run_limit"] or None
             failures = progress.carry_out(runs, self.store, save=self._collect, **how)
             clear_output()
         frame = self._collect()

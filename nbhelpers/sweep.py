@@ -45,24 +45,33 @@ def execute(
     weights: bool = False,
     compiled: str = "no",
     processes: int = 1,
+    ray: str = "",
+    runs_per_gpu: int = 1,
 ) -> Iterator[tuple[Run, Outcome]]:
     """Carry out what is missing and yield each run with its record, already written, or its Failure.
 
-    workers: processes, each with one CPU thread; 0 takes one per CPU core, or one on a GPU; 1 stays in this
-    process. limit: wall-clock seconds that one run may take (worker processes only). weights: keep the trained
+    workers: processes, each with one CPU thread; 0 takes one per CPU core, or `runs_per_gpu` on a GPU; 1 stays in this
+    process. limit: wall-clock seconds that one run may take; None for no limit. weights: keep the trained
     weights in the set's folder ``weights``. compiled: see `device.COMPILED`. processes: among how many each run is
-    split, one run at a time then. The set's lock is held meanwhile: a second execution of the same set
-    waits, and then finds the records of the first.
+    split, one run at a time then. ray: the address of a cluster that carries the runs out, `cluster.Cluster`. The
+    set's lock is held meanwhile: a second execution of the same set waits, and then finds the records of the first.
     """
     from nbhelpers.launch import attempt
 
     with store.alone():
         store.tidy()
         todo = missing(runs, store, fresh)
-        workers = min(workers or default_workers(device), len(todo)) if processes == 1 else 1
-        options = {"device": device, "weights": store.folder / "weights" if weights else None, "compiled": compiled}
-        job = partial(attempt, processes=processes, **options)
-        outcomes = in_process(todo, job) if workers <= 1 and limit is None else pool(todo, job, workers, limit)
+        kept = store.folder / "weights" if weights else None
+        job = partial(attempt, processes=processes, compiled=compiled)
+        if ray:
+            from nbhelpers import cluster
+
+            place = cluster.Cluster(ray, device, processes, runs_per_gpu)
+            outcomes = cluster.pool(todo, job, place, workers, limit, kept)
+        else:
+            workers = local_workers(len(todo), workers, device, processes, runs_per_gpu)
+            job = partial(job, device=device, weights=kept)
+            outcomes = in_process(todo, job) if workers <= 1 and limit is None else pool(todo, job, workers, limit)
         try:
             for run, answer in outcomes:
                 if isinstance(answer, dict):
@@ -73,12 +82,17 @@ def execute(
             outcomes.close()
 
 
-def default_workers(device: str) -> int:
-    """One per core that this process may use; one where the runs share a GPU."""
+def local_workers(count: int, workers: int, device: str, processes: int = 1, runs_per_gpu: int = 1) -> int:
+    """How many processes of this machine carry out `count` runs; see `execute`."""
+    return min(workers or default_workers(device, runs_per_gpu), count) if processes == 1 else 1
+
+
+def default_workers(device: str, runs_per_gpu: int = 1) -> int:
+    """One per core that this process may use; `runs_per_gpu` where the runs share a GPU."""
     from nbhelpers.device import choose
 
     if choose(device).type == "cuda":
-        return 1
+        return runs_per_gpu
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
