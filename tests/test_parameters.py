@@ -94,6 +94,9 @@ def accepted(study: str = STUDY, **changes):
         ({"workers": -1}, "workers: -1: must be at least 0"),
         ({"results": 3}, "results: 3: must be text"),
         ({"train": "perhaps"}, "train: 'perhaps': must be true or false"),
+        ({"runs_per_gpu": 0}, "runs_per_gpu: 0: must be at least 1"),
+        ({"run_limit": -1}, "run_limit: -1: must be at least 0"),
+        ({"ray": 6379}, "ray: 6379: must be text"),
     ],
 )
 def test_a_value_that_is_not_allowed_is_refused_with_field_value_and_what_is_allowed(changes, line):
@@ -335,7 +338,9 @@ def test_two_trials_have_two_folders_and_the_same_trial_has_one(demo):
 
 
 @pytest.mark.parametrize(
-    "change", [{"device": "cpu"}, {"workers": 3}, {"results": "x"}, {"train": False}, {"weights": True}], ids=str
+    "change",
+    [{"device": "cpu"}, {"workers": 3}, {"results": "x"}, {"train": False}, {"weights": True}, {"run_limit": 60}],
+    ids=str,
 )
 def test_parameters_of_execution_change_no_folder(demo, change):
     assert which(STUDY, {**demo, **change}) == ("demo", "demo")
