@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 from nbhelpers import parameters, places, records
 
@@ -25,14 +26,21 @@ def _state(study: str, name: str, results: str) -> dict[str, str]:
     plan = {run["key"]: run for run in records.read_plan(folder)}
     if not plan:
         return {"runs": "", "recorded": "", "state": "never started", "left": ""}
-    store = records.Store(folder)
-    done = {key: record for key in plan if (record := store.load(key))}
-    left = sum(run["predicted_seconds"] for key, run in plan.items() if key not in done)
-    predicted = sum(plan[key]["predicted_seconds"] for key in done)
-    pace = sum(record["provenance"]["wall_seconds"] for record in done.values()) / predicted if predicted else 1
-    state = "complete" if len(done) == len(plan) else "interim" if done else "planned"
-    state += ", stale" if records.stale(records.read(folder / "summary.json"), done.values()) else ""
-    return {"runs": str(len(plan)), "recorded": str(len(done)), "state": state, "left": hours(left * pace)}
+    store, took = records.Store(folder), {}
+
+    def found() -> Iterator[dict]:
+        for key in plan:
+            if record := store.load(key):
+                took[key] = record["provenance"]["wall_seconds"]
+                yield record
+
+    digest = records.digest(found())  # one after the other: thousands need not be held at once
+    left = sum(run["predicted_seconds"] for key, run in plan.items() if key not in took)
+    predicted = sum(plan[key]["predicted_seconds"] for key in took)
+    pace = sum(took.values()) / predicted if predicted else 1
+    state = "complete" if len(took) == len(plan) else "interim" if took else "planned"
+    state += ", stale" if records.stale(records.read(folder / "summary.json"), digest) else ""
+    return {"runs": str(len(plan)), "recorded": str(len(took)), "state": state, "left": hours(left * pace)}
 
 
 def hours(seconds: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import gc
 import hashlib
 import json
 import os
@@ -74,18 +75,23 @@ def read(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+NUMBERS = json.JSONEncoder(sort_keys=True)
+
+
 def digest(found: Iterable[Mapping[str, Any]]) -> str:
     """SHA-256 over the numbers of the records (not over times and hosts), 16 hex digits."""
-    kept = ("key", "status", "final", "correct")
-    lines = sorted(json.dumps([record[name] for name in kept], sort_keys=True) for record in found)
+    lines = sorted(NUMBERS.encode([record[name] for name in ("key", "status", "final", "correct")]) for record in found)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
-def stale(summary: Mapping[str, Any], found: Iterable[Mapping[str, Any]]) -> str:
-    """Why a ``summary.json`` is not about the records that are there, as a short phrase; empty where it is."""
+def stale(summary: Mapping[str, Any], found: str) -> str:
+    """Why a ``summary.json`` is not about the records that are there, as a short phrase; empty where it is.
+
+    found: the digest of these records.
+    """
     if summary and summary.get("version") != VERSION:
         return f"made with version {summary.get('version')} of the recipe, now {VERSION}"
-    if summary and summary.get("records") != digest(found):
+    if summary and summary.get("records") != found:
         return "made from other records than those that are there"
     return ""
 
@@ -105,12 +111,23 @@ class Store:
     def load(self, key: str) -> dict[str, Any] | None:
         """The record of `key`; None where there is none, or only a damaged one (which counts as missing)."""
         try:
-            record = json.loads(self.path(key).read_text(encoding="utf-8"))
+            with open(f"{self.folder}/runs/{key}.json", "rb") as file:  # of thousands: without a Path for each
+                record = json.loads(file.read())
             own_key = key_of(record["run"], record["version"])
             sound = record.keys() >= PARTS and record["key"] == key == own_key and record["version"] == VERSION
         except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
             return None
         return record if sound else None
+
+    def load_all(self, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """Key -> record, of those that have a sound one."""
+        collecting = gc.isenabled()
+        gc.disable()  # it would go through all that is there again and again, of which nothing can be freed
+        try:
+            return {key: record for key in keys if (record := self.load(key))}
+        finally:
+            if collecting:
+                gc.enable()
 
     def save(self, record: dict[str, Any]) -> None:
         """Write a finished run's record; an OSError (full disk, no permission) leaves no partial file."""

@@ -13,6 +13,7 @@ from pydantic import Field, FiniteFloat, model_validator
 from nbhelpers.models import Model
 from nbhelpers.spec import Count, NonNegative, Positive, Share, Spec, arguments, named
 
+CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 VERSION = 1  # of what a run computes: raised when the same spec would give other numbers
 SCHEDULES: dict[str, dict[str, Any]] = {
     "constant": {},
@@ -196,5 +197,5 @@ class Run(Spec):
 
 def key_of(canonical: dict[str, Any], version: int = VERSION) -> str:
     """The key of a run's canonical form, as a record holds it."""
-    text = json.dumps({"kind": "run", "version": version} | canonical, sort_keys=True, separators=(",", ":"))
+    text = CANONICAL.encode({"kind": "run", "version": version} | canonical)
     return hashlib.sha256(text.encode()).hexdigest()[:20]

@@ -158,7 +158,7 @@ class Study:
 
     def _collect(self) -> pd.DataFrame:
         """Read all records, bring ``runs.csv`` up to date, and return the runs as rows."""
-        self._records = {run.key: record for run in self._runs if (record := self.store.load(run.key))}
+        self._records = self.store.load_all(run.key for run in self._runs)
         frame = self.frame()
         if self._records:
             outputs.write_csv(self.store.folder, frame)
@@ -175,7 +175,7 @@ class Study:
         """The recorded runs of another parameter set of this study; empty where there are none."""
         folder = self.store.folder.parent / set_name
         plan, store = records.read_plan(folder), records.Store(folder)
-        found = {run["key"]: record for run in plan if (record := store.load(run["key"]))}
+        found = store.load_all(run["key"] for run in plan)
         return tables.runs([(run["key"], run["labels"], run["seed"]) for run in plan], found)
 
     # ------------------------------------------------- what the reader sees

@@ -64,7 +64,7 @@ class Results:
     @cached_property
     def stale(self) -> str:
         """Why the summary is not about the records beside it; empty where it is."""
-        return records.stale(self.summary, self.records)
+        return records.stale(self.summary, records.digest(self.records))
 
     @property
     def missing(self) -> int:
