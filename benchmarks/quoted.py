@@ -77,12 +77,38 @@ def verify(found: dict[str, Any]) -> str:
     )
 
 
+def scale(found: dict[str, Any]) -> str:
+    local, ray = found["local"], found["ray"]
+    memory = list(local["memory"].values())
+    return (
+        f"**{local['runs']:,} recorded runs** that do nothing cost {local['ms']:.1f} ms each in local processes "
+        f"(to write a record alone took {found['writing']['ms']:.1f} ms in another minute) and {ray['ms']:.1f} ms on "
+        f"Ray; the driver's memory is "
+        f"{memory[0]:.0f} MiB after a tenth of them and {memory[-1]:.0f} MiB after all. `nbhelpers list` takes "
+        f"{found['list']['seconds']:.1f} s then, a table {found['table']['seconds']:.1f} s. "
+        f"[Table](benchmarks/scale.md). {where([found['machine']])}."
+    )
+
+
+def cluster(found: dict[str, Any]) -> str:
+    kills = found["kills"]
+    total = {name: sum(kill[name] for kill in kills) for name in ("lost", "repeated", "orphans")}
+    return (
+        f"**A Ray cluster** of {found['nodes']} nodes on one machine, workers, nodes and drivers killed "
+        f"(n = {len(kills)}): runs lost: {total['lost']}; recorded runs done again: {total['repeated']}; processes "
+        f"left: {total['orphans']}. [Table](benchmarks/cluster.md), "
+        f"[beyond one machine](docs/beyond_one_machine.md). {where([found['machine']])}."
+    )
+
+
 QUOTES: dict[str, Callable[[Any], str]] = {
     "loop": loop,
     "sweeps": sweeps,
     "fixed": fixed,
     "faults": faults,
     "verify": verify,
+    "scale": scale,
+    "cluster": cluster,
 }
 
 

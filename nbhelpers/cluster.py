@@ -11,7 +11,6 @@ import importlib.util
 import os
 import signal
 import socket
-import tempfile
 import threading
 import time
 from collections import Counter, deque
@@ -24,7 +23,7 @@ import numpy as np
 
 import nbhelpers
 from nbhelpers import data as datasets
-from nbhelpers import light, records
+from nbhelpers import light, node, records
 from nbhelpers.errors import NO_RAY, InputError
 from nbhelpers.prepared import ARRAYS
 from nbhelpers.run import Run
@@ -37,7 +36,6 @@ LEAST = 4  # tasks handed to Ray though there is no place yet: what an autoscale
 PATIENCE = 10  # seconds for an address to answer
 GLANCE = 1.0  # seconds between two looks at which nodes there are
 
-Images = tuple[str, int | None, int | None]  # the arguments of `data.load`
 _ours: list[str] = []  # the address that `Cluster.connect` connected this process to; a connection of others is left
 
 
@@ -65,19 +63,28 @@ class Cluster:
             import ray
 
         if not ray.is_initialized():
-            local = {"include_dashboard": False} if self.address == "local" else {}
             main = threading.current_thread() is threading.main_thread()
             before = signal.getsignal(signal.SIGTERM) if main else None
             try:
-                ray.init(address=self.address, log_to_driver=False, logging_level="ERROR", **local)
-            except (OSError, ValueError, RuntimeError, ImportError) as error:  # ConnectionError is an OSError
-                text = " ".join(str(error).split())
-                raise InputError(f"ray: {self.address!r}: cannot be reached: {text[:200]}") from None
+                self._init(ray)
             finally:
                 if main:  # Ray's own would end a kernel with SystemExit, which a kernel survives
                     signal.signal(signal.SIGTERM, before)
             _ours.append(self.address)
         return ray
+
+    def _init(self, ray: Any) -> None:
+        """Connect. A node that takes over 15 s to start, on a busy machine, gives up: then once more."""
+        local = {"include_dashboard": False} if self.address == "local" else {}
+        for last in (not local, True):
+            try:
+                ray.init(address=self.address, log_to_driver=False, logging_level="ERROR", **local)
+                return
+            except Exception as error:  # Ray raises plain ones too
+                ray.shutdown()
+                if last:
+                    text = " ".join(str(error).split())
+                    raise InputError(f"ray: {self.address!r}: cannot be reached: {text[:200]}") from None
 
     def _answers(self) -> None:
         """Raise InputError where nothing listens at the address: Ray itself would try for minutes."""
@@ -95,7 +102,7 @@ class Cluster:
         """ "cuda" or "cpu": where the runs compute, of a connected cluster."""
         import ray
 
-        has_gpu = any(node["Resources"].get("GPU") for node in ray.nodes() if node["Alive"])
+        has_gpu = any(one["Resources"].get("GPU") for one in ray.nodes() if one["Alive"])
         return self.device if self.device != "auto" else "cuda" if has_gpu else "cpu"
 
     def needs(self) -> dict[str, float]:
@@ -108,14 +115,14 @@ class Cluster:
         import ray
 
         needs = {name.removeprefix("num_").upper().removesuffix("S"): amount for name, amount in self.needs().items()}
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        return sum(int(min(node.get(name, 0) / amount + 1e-6 for name, amount in needs.items())) for node in nodes)
+        nodes = [one["Resources"] for one in ray.nodes() if one["Alive"]]
+        return sum(int(min(one.get(name, 0) / amount + 1e-6 for name, amount in needs.items())) for one in nodes)
 
     def describe(self) -> str:
         """The cluster as a person reads it."""
         import ray
 
-        nodes = sum(node["Alive"] for node in ray.nodes())
+        nodes = sum(one["Alive"] for one in ray.nodes())
         return f"device: {self.place()}, ray: {self.address}, {nodes} nodes, {self.places()} runs at a time"
 
 
@@ -133,9 +140,23 @@ def pool(
     is lost is tried again, one that failed is not. limit: seconds that one may take from when it begins. weights: the
     folder that the trained weights are brought to.
     """
+    if limit and cluster.address.startswith("ray://"):
+        raise InputError(
+            f"run_limit: {limit:g}: not through Ray's client: {cluster.address!r} must be auto or HOST:PORT"
+        )
     ray = cluster.connect()
+    if not cluster.places():
+        needs = ", ".join(f"{name} {amount:g}" for name, amount in cluster.needs().items())
+        if cluster.address == "local":  # where no node will join
+            disconnect()
+            raise InputError(f"ray: 'local': this machine has no place for a run, which takes {needs}")
+        print(f"no node has place for a run yet, which takes {needs}: waiting for one", flush=True)
     how = cluster.needs() | {"max_retries": 0}  # tried again from here, which counts how often
-    task = ray.remote(_announced).options(num_returns="streaming", **how) if limit else ray.remote(_task).options(**how)
+    task = (
+        ray.remote(node.announced).options(num_returns="streaming", **how)
+        if limit
+        else ray.remote(node.task).options(**how)
+    )
     options = {"device": cluster.place(), "weights": weights is not None}
     waiting, tried, flight, since = deque(runs), Counter(), {}, {}
     known, sent, room, glanced = {}, {}, 0, -GLANCE
@@ -163,12 +184,12 @@ def pool(
                 del flight[ref]
                 since.pop(ref, None)
                 tried[run.key] += answer is None
-                if isinstance(answer, _Lacking):
+                if isinstance(answer, node.Lacking):
                     sent |= {images: _put(ray, images) for images in answer.images if images not in sent}
-                if isinstance(answer, _Lacking) or (answer is None and tried[run.key] < TRIES):
+                if isinstance(answer, node.Lacking) or (answer is None and tried[run.key] < TRIES):
                     waiting.appendleft(run)
                     continue
-                if isinstance(answer, _Kept):
+                if isinstance(answer, node.Kept):
                     records.write(weights / f"{run.key}.safetensors", answer.weights)
                     answer = answer.record
                 yield run, LOST if answer is None else answer
@@ -192,7 +213,7 @@ def disconnect() -> None:
         _ours.clear()
 
 
-def _images(run: Run) -> list[Images]:
+def _images(run: Run) -> list[node.Images]:
     """What a run reads: its images, and those of its teacher."""
     teacher = _images(run.teacher) if isinstance(run.teacher, Run) else []
     return [(run.data.name, run.data.size, run.data.classes), *teacher]
@@ -207,7 +228,7 @@ def _ready(ray: Any, flight: Mapping[Any, Run], since: Mapping[Any, float], limi
     return ray.wait(refs, num_returns=len(refs), timeout=0)[0]
 
 
-def _put(ray: Any, images: Images) -> Any:
+def _put(ray: Any, images: node.Images) -> Any:
     """The images in the object store, as plain arrays: what Ray shares between the processes of a node."""
     data = datasets.load(*images)
     return ray.put(replace(data, **{field: np.asarray(getattr(data, field)) for field in ARRAYS}))
@@ -221,54 +242,3 @@ def _failed(ray: Any, error: Exception) -> str | None:
         return None
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[-1] if lines else 'no reason given'}"
-
-
-# ------------------------------------------------------------------ what a node does
-
-
-@dataclass(frozen=True)
-class _Lacking:
-    """The answer of a node that has not the images, or has others."""
-
-    images: list[Images]
-
-
-@dataclass(frozen=True)
-class _Kept:
-    """A record with the trained weights, as the bytes of a file."""
-
-    record: dict[str, Any]
-    weights: bytes
-
-
-def _announced(*args: Any, **options: Any) -> Iterator[Any]:
-    """`_task`, with a sign when it begins: what the limit counts from."""
-    yield None
-    yield _task(*args, **options)
-
-
-def _task(version: str, job: Job, run: Run, images: list, device: str, weights: bool) -> Any:
-    """Carry out a run on this node. images: what it reads, each with its fingerprint and where it can be had."""
-    if nbhelpers.__version__ != version:
-        return f"node {socket.gethostname()} has nbhelpers {nbhelpers.__version__}, the driver {version}"
-    if lacking := [one for one, fingerprint, ref in images if not _at_hand(one, fingerprint, ref)]:
-        return _Lacking(lacking)
-    if not weights:
-        return job(run, device=device, weights=None)
-    with tempfile.TemporaryDirectory() as folder:
-        record = job(run, device=device, weights=Path(folder))
-        kept = Path(folder) / f"{run.key}.safetensors"
-        return _Kept(record, kept.read_bytes()) if kept.exists() else record
-
-
-def _at_hand(images: Images, fingerprint: str, ref: Any) -> bool:
-    """Whether `data.load` gives the images with this fingerprint here, taken from the object store where need be."""
-    try:
-        own = datasets.available(images[0]) and datasets.load(*images, download=False).fingerprint == fingerprint
-    except datasets.DataError:  # damaged, or incomplete
-        own = False
-    if not own and ref is not None:
-        import ray
-
-        datasets.BROUGHT[images] = ray.get(ref)
-    return own or ref is not None

@@ -15,6 +15,7 @@ from nbhelpers.records import Store
 from nbhelpers.run import Run
 
 SAVE_EVERY = 10  # seconds between two rewritings of what follows from the records
+REST = 20  # times that a rewriting took until the next one: of thousands of records it takes seconds
 
 
 def carry_out(
@@ -58,16 +59,17 @@ def carry_out(
     print(f"{unique} runs, {unique - len(todo)} recorded, about {duration(predicted)}; {said}", flush=True)
     if reason := devices.unusable_gpu():
         print(reason, flush=True)
-    failures, started, saved = [], time.monotonic(), 0.0
+    failures, started, saved, pause = [], time.monotonic(), 0.0, SAVE_EVERY
     outcomes = sweep.execute(todo, store, workers=workers, device=device, fresh=fresh, **how)
     for done, (run, outcome) in enumerate(outcomes, 1):
         if isinstance(outcome, sweep.Failure):
             failures.append(outcome)
         left = duration((time.monotonic() - started) / done * (len(todo) - done))
         print(f"[{done:>{len(str(len(todo)))}}/{len(todo)}] {name(run)}: {_said(outcome)}, {left} left", flush=True)
-        if time.monotonic() - saved > SAVE_EVERY:
+        if (begun := time.monotonic()) - saved > pause:
             save()
             saved = time.monotonic()
+            pause = max(SAVE_EVERY, REST * (saved - begun))
     return failures
 
 

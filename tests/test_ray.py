@@ -116,6 +116,21 @@ def test_a_run_takes_its_cpus_and_its_share_of_a_gpu(monkeypatch, resources, opt
     assert (there.place(), there.places()) == (place, places)
 
 
+def test_a_machine_that_has_no_place_for_a_run_is_one_line(monkeypatch, make_run):
+    monkeypatch.setattr(cluster.Cluster, "connect", lambda self: None)
+    monkeypatch.setitem(sys.modules, "ray", Nodes({"CPU": 4}))
+    with pytest.raises(InputError) as caught:
+        next(cluster.pool([make_run()], None, cluster.Cluster("local", "cuda", runs_per_gpu=2)))
+    assert str(caught.value) == (
+        "ray: 'local': this machine has no place for a run, which takes num_cpus 1, num_gpus 0.5"
+    )
+
+
+def test_a_limit_is_refused_where_it_could_not_be_kept(make_run):
+    with pytest.raises(InputError, match=r"^run_limit: 60: not through Ray's client"):
+        next(cluster.pool([make_run()], None, cluster.Cluster("ray://head:10001"), limit=60))
+
+
 # ---------------------------------------------------------------------------------------- on real clusters
 
 
@@ -311,7 +326,7 @@ def drive(modules):
 
 
 @posix
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow_all)])
 def test_no_worker_outlives_its_driver_and_the_next_execution_goes_on(two_nodes, tmp_path, drive, accident, number):
     store, done = Store(tmp_path), accident(number.name, seed=0)
     naps = [accident(number.name, seed=i, naps=1) for i in (1, 2)]

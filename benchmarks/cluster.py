@@ -1,0 +1,255 @@
+"""Accidents on a Ray cluster of four nodes, staged and counted: ``python -m benchmarks.cluster``, some minutes.
+
+A worker, a node and the driver are killed at random moments of a sweep of light runs; the nodes are processes of this
+machine. Then the cost of a run on Ray: its time, and the bytes that go there and back. Exit code 1 where a run is lost
+or repeated, or a process left. Results go to cluster.json and cluster.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import pickle
+import random
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import types
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks import idle, written
+
+HERE = Path(__file__).resolve().parent
+NODES = 4
+RUNS = 40
+SECONDS = 0.5  # of a light run
+AFTER = 15  # seconds after which a process that carries out a run of a driver that is gone is an orphan
+VICTIMS = ("worker", "node", "driver")
+FOOT = f"""\
+Four nodes with a CPU each, all processes of this machine; {RUNS} runs that sleep {SECONDS:g} s and leave a record of a
+usual size. Each kill at a moment drawn evenly from the {RUNS * SECONDS / NODES:g} s that follow the start of the first
+run. A killed node is replaced by one that joins while the sweep goes on; a killed driver is started again by the same
+command. Runs lost: not recorded at the end. Runs repeated: begun after they were recorded. Orphans: processes that
+carry out a run {AFTER} s after the end of their driver. These three must be zero. Begun again: cut short before they
+were recorded. Seconds: of the whole sweep, the second start of a killed driver included; without a kill it took CALM s.
+"""
+LOG = "NBHELPERS_STAGED"  # the environment variable with the folder of the log, of which every run begins a line
+
+
+# ------------------------------------------------------------------ in the processes of a sweep
+
+
+def light(run: Any, **_: Any) -> dict[str, Any]:
+    """In place of `launch.attempt`: notes where the run begins and whether it was recorded before, and sleeps."""
+    import ray
+
+    folder = Path(os.environ[LOG])
+    recorded = int((folder / "set" / "runs" / f"{run.key}.json").exists())
+    line = f"{run.key} {ray.get_runtime_context().get_node_id()} {os.getpid()} {recorded}\n"
+    handle = os.open(folder / "begun", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(handle, line.encode())
+    os.close(handle)
+    time.sleep(SECONDS)
+    return idle.nothing(run)
+
+
+def drive(address: str, folder: Path) -> None:
+    """The sweep."""
+    from benchmarks import cluster  # a function of __main__ would travel with all that it uses
+
+    sys.modules["nbhelpers.launch"] = types.SimpleNamespace(attempt=cluster.light)  # no process imports torch
+    from nbhelpers import sweep
+    from nbhelpers.records import Store
+
+    for _, outcome in sweep.execute(idle.runs(RUNS), Store(folder / "set"), device="cpu", ray=address):
+        if isinstance(outcome, sweep.Failure):
+            raise SystemExit(outcome.reason)
+
+
+# ------------------------------------------------------------------------------------- the stage
+
+
+class Stage:
+    """A cluster, and sweeps on it one after the other, each with a folder of its own."""
+
+    def __init__(self, folder: Path):
+        from ray.cluster_utils import Cluster
+
+        # What else runs on this machine is no reason to kill a worker.
+        os.environ |= {"RAY_memory_monitor_refresh_ms": "0", "RAY_USAGE_STATS_ENABLED": "0"}
+        os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")])
+        os.environ[LOG] = self.log = str(folder / "now")  # a link: the nodes have their environment from their start
+        self.base, self.cluster = folder, Cluster()
+        for _ in range(NODES):
+            self.join()
+
+    def join(self) -> str:
+        """One more node; its id."""
+        small = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "include_dashboard": False}
+        for last in (False, False, True):  # one that takes over 15 s to start gives up
+            try:
+                return self.cluster.add_node(**small).node_id
+            except Exception:
+                if last:
+                    raise
+        raise AssertionError
+
+    def place(self, name: str) -> None:
+        """A new folder for the next sweep."""
+        (self.base / name).mkdir()
+        Path(self.log).unlink(missing_ok=True)
+        Path(self.log).symlink_to(self.base / name)
+
+    def start(self) -> subprocess.Popen:
+        command = [sys.executable, "-m", "benchmarks.cluster", "--drive", self.cluster.address, self.log]
+        return subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True)
+
+    def begun(self) -> list[tuple[str, str, int, bool]]:
+        """(key, node, process, whether it was recorded then) of each run that began."""
+        path = Path(self.log, "begun")
+        lines = path.read_text().splitlines() if path.exists() else []
+        return [(key, node, int(pid), recorded == "1") for key, node, pid, recorded in map(str.split, lines)]
+
+    def recorded(self) -> set[str]:
+        """The keys that have a sound record."""
+        from nbhelpers.records import Store
+
+        return set(Store(Path(self.log, "set")).load_all(path.stem for path in Path(self.log).glob("set/runs/*.json")))
+
+    def busy(self) -> list[int]:
+        """Processes that carry out a run now."""
+        return sorted({pid for key, _, pid, _ in self.begun() if key not in self.recorded() and alive(pid)})
+
+
+def alive(pid: int) -> bool:
+    import psutil
+
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def kill(stage: Stage, victim: str, driver: subprocess.Popen, draw: random.Random) -> str:
+    """Kill one; the id of a node that joined in place of a killed one."""
+    if victim == "driver":
+        os.kill(driver.pid, signal.SIGKILL)
+    if victim == "worker":
+        while not (busy := stage.busy()) and driver.poll() is None:
+            time.sleep(0.01)
+        if busy:
+            os.kill(draw.choice(busy), signal.SIGKILL)
+    if victim == "node":
+        nodes = sorted(stage.cluster.worker_nodes, key=lambda node: node.node_id)
+        stage.cluster.remove_node(draw.choice(nodes), allow_graceful=False)
+        return stage.join()
+    return ""
+
+
+def strike(stage: Stage, victim: str, number: int, draw: random.Random) -> dict[str, Any]:
+    """One kill in one sweep, and what came of it."""
+    stage.place(f"{victim} {number}")
+    moment, begun = draw.uniform(0, RUNS * SECONDS / NODES), time.monotonic()
+    driver = stage.start()
+    while not stage.begun() and driver.poll() is None:
+        time.sleep(0.01)
+    time.sleep(moment)
+    before = stage.recorded()
+    joined, orphans = kill(stage, victim, driver, draw), []
+    if victim == "driver":
+        driver.wait()
+        until = time.monotonic() + AFTER
+        ran = {pid for _, _, pid, _ in stage.begun()}
+        while (orphans := [pid for pid in ran if alive(pid)]) and time.monotonic() < until:
+            time.sleep(0.1)
+        driver = stage.start()
+    code = driver.wait()
+    lines = stage.begun()
+    repeated = sum(recorded for *_, recorded in lines)
+    return {
+        **{"victim": victim, "moment": moment, "recorded_before": len(before), "code": code},
+        **{"seconds": time.monotonic() - begun, "lost": RUNS - len(stage.recorded())},
+        **{"repeated": repeated, "orphans": len(orphans)},
+        **{"begun_again": len(lines) - len({key for key, *_ in lines}) - repeated},
+        **{"on_joined": sum(node == joined for _, node, _, _ in lines) if joined else None},
+    }
+
+
+def calm(stage: Stage) -> float:
+    """Seconds of a sweep that nothing befalls."""
+    stage.place("calm")
+    begun = time.monotonic()
+    if code := stage.start().wait():
+        raise RuntimeError(f"a sweep without a kill: exit code {code}")
+    return time.monotonic() - begun
+
+
+def sizes() -> dict[str, int]:
+    """Bytes that a run sends to its node, and that its record sends back."""
+    from functools import partial
+
+    import ray.cloudpickle
+
+    run = idle.runs(1)[0]
+    images = [((run.data.name, run.data.size, run.data.classes), "0" * 16, None)]
+    job = partial(idle.nothing, processes=1, compiled="no")
+    there = ray.cloudpickle.dumps(("0.1.0", job, run, images, {"device": "cpu", "weights": False}))
+    return {"there": len(there), "back": len(pickle.dumps(idle.nothing(run)))}
+
+
+def rows(found: Mapping[str, Any]) -> list[list[Any]]:
+    """A row of the table for each kind of victim."""
+    made = []
+    for victim in VICTIMS:
+        own = [kill for kill in found["kills"] if kill["victim"] == victim]
+        counts = [sum(kill[name] for kill in own) for name in ("lost", "repeated", "orphans", "begun_again")]
+        middle = statistics.median(kill["seconds"] for kill in own)
+        joined = [kill["on_joined"] for kill in own if kill["on_joined"] is not None]
+        made.append([victim, len(own), *counts, f"{middle:.0f}", sum(joined) if joined else "–"])
+    return made
+
+
+def text(found: Mapping[str, Any]) -> str:
+    head = ["Killed", "times", "runs lost", "runs repeated", "orphans", "begun again", "seconds, median"]
+    foot = FOOT.replace("CALM", f"{found['calm']:.0f}")
+    foot += f"\nA run's task is {found['bytes']['there']:,} bytes, its record {found['bytes']['back']:,}.\n"
+    return written.table(
+        [*head, "runs on a node that joined"], ["---", *["--:"] * 7], rows(found), found["machine"], foot
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--times", type=int, default=5, help="kills of each kind")
+    parser.add_argument("--out", type=Path, default=HERE, metavar="DIR")
+    parser.add_argument("--drive", nargs=2, help=argparse.SUPPRESS)  # the sweep, in this process
+    options = parser.parse_args()
+    if options.drive:
+        drive(options.drive[0], Path(options.drive[1]).resolve())
+        return 0
+    found: dict[str, Any] = {"machine": written.machine(), "bytes": sizes(), "nodes": NODES, "runs": RUNS, "kills": []}
+    draw = random.Random(7)
+    with tempfile.TemporaryDirectory(prefix="cluster-") as folder:
+        stage = Stage(Path(folder))
+        try:
+            found["calm"] = calm(stage)
+            for victim in VICTIMS:
+                for number in range(options.times):
+                    found["kills"].append(strike(stage, victim, number, draw))
+                    print(json.dumps(found["kills"][-1]), flush=True)
+        finally:
+            stage.cluster.shutdown()
+    written.save(options.out / "cluster", text(found), found)
+    print(text(found))
+    wrong = [one for one in found["kills"] if one["lost"] or one["repeated"] or one["orphans"] or one["code"]]
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
