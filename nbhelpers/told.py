@@ -81,24 +81,37 @@ def beyond(
     return f"Published {name or value.replace('_', ' ')} {said}."
 
 
+def last(measured: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `tables.probe_by_epoch` after each run's last epoch, which comes early where a run diverged."""
+    return measured[measured["epoch"] == measured.groupby(["arm", "seed"])["epoch"].transform("max")]
+
+
+def change(measured: pd.DataFrame, layer: str) -> str:
+    """The median over seeds of a probe of `layer` at the start and after the last epoch, for each arm, for a title."""
+    own = measured[measured["layer"] == layer]
+    ends = [frame.groupby("arm", sort=False)["value"].median() for frame in (own[own["epoch"] == 0], last(own))]
+    said = (f"{before:.2g} to {ends[1][arm]:.2g} ({arm})" for arm, before in ends[0].items())
+    return ", ".join(said).replace("nan", "no number")
+
+
 def stuck(df: pd.DataFrame, dead: pd.DataFrame, norms: pd.DataFrame, softmax: bool) -> str:
     """How each arm ends: dead units, the largest gradient norm of its layers, training loss, as a sentence.
 
     df: runs with the label `arm`; dead, norms: `tables.probe_by_epoch` of them. softmax: whether the nets end in a
     softmax layer; then the loss of one that is saturated and right by chance alone is said too, ln(C - 1 + e) - 1/C.
     """
-    last = int(norms["epoch"].max())
     said = []
     for arm, own in df.groupby("arm", sort=False):
-        ends = [frame[(frame["arm"] == arm) & (frame["epoch"] == last)] for frame in (dead, norms)]
-        units, gradients = (end.groupby("seed")["value"].max() for end in ends)
+        units, gradients = (last(f[f["arm"] == arm]).groupby("seed")["value"].max() for f in (dead, norms))
         gone = f"gradient norms below {VANISHED:g} in all layers in {(gradients < VANISHED).sum()} of {len(gradients)}"
         loss = own["train_loss"].mean()
-        said.append(f"{arm}: {units.mean():.0f}% dead units in the worst layer, {gone} seeds, training loss {loss:.4f}")
+        lost = f", {k} diverged" if (k := (own["status"] == "diverged").sum()) else ""
+        text = f"{arm}: {units.mean():.0f}% dead units in the worst layer, {gone} seeds{lost}, training loss {loss:.4f}"
+        said.append(text.replace("nan", "no number"))
     classes = df["classes"].iloc[0]
     flat = math.log(classes - 1 + math.e) - 1 / classes
     note = f" A saturated softmax that is right by chance alone has a loss of {flat:.4f}." if softmax else ""
-    return f"After {count(last, 'epoch')}. {'; '.join(said)}.{note}"
+    return f"After the last epoch. {'; '.join(said)}.{note}"
 
 
 def scaling(df: pd.DataFrame, macs: Mapping[tuple[str, int], int]) -> str:

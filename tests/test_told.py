@@ -89,13 +89,26 @@ def test_how_arms_end_is_said_and_what_a_saturated_softmax_would_lose():
     dead, norms = measured(relu=[0.0, 10.0], scaled=[100.0, 100.0]), measured(relu=[1.0, 1e-13], scaled=[0.0, 0.0])
     said = told.stuck(df, dead, norms, softmax=False)
     assert said == (
-        "After 1 epoch. relu: 5% dead units in the worst layer, gradient norms below 1e-12 in all layers in 1 of 2 "
-        "seeds, training loss 2.0000; scaled: 100% dead units in the worst layer, gradient norms below 1e-12 in all "
-        "layers in 2 of 2 seeds, training loss 2.0000."
+        "After the last epoch. relu: 5% dead units in the worst layer, gradient norms below 1e-12 in all layers in 1 "
+        "of 2 seeds, training loss 2.0000; scaled: 100% dead units in the worst layer, gradient norms below 1e-12 in "
+        "all layers in 2 of 2 seeds, training loss 2.0000."
     )
     flat = math.log(9 + math.e) - 0.1  # one of ten probabilities is 1, which is right for a tenth of the images
     assert told.stuck(df, dead, norms, softmax=True).removeprefix(said) == (
         f" A saturated softmax that is right by chance alone has a loss of {flat:.4f}."
+    )
+
+
+def test_an_arm_that_diverged_ends_where_it_stopped():
+    df = frame(relu=[20, 22], scaled=[10, 10]).rename(columns={"activation": "arm"})
+    df.loc[df["arm"] == "scaled", ["status", "train_loss"]] = ["diverged", math.nan]
+    norms = pd.concat([measured(relu=[1.0, 2.0]), measured(scaled=[9.0, math.nan])])
+    norms.loc[norms["arm"] == "relu", "epoch"] *= 8
+    assert told.change(norms, "a") == "50 to 1.5 (relu), 50 to 9 (scaled)"
+    assert told.last(norms).groupby("arm")["epoch"].max().to_dict() == {"relu": 8, "scaled": 1}
+    said = told.stuck(df, norms, norms, softmax=False)
+    assert said.endswith(
+        "gradient norms below 1e-12 in all layers in 0 of 2 seeds, 2 diverged, training loss no number."
     )
 
 
