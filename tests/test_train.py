@@ -295,6 +295,23 @@ def test_bf16_trains_with_weights_in_fp32_and_is_another_arithmetic(random_image
     assert losses[0] != losses[1] == pytest.approx(losses[0], rel=0.05)
 
 
+@pytest.mark.parametrize(("channels", "stride", "last"), [(4, 2, False), (4, 1, True), (8, 2, True)])
+def test_a_narrow_net_with_a_strided_1x1_convolution_is_laid_out_contiguous(channels, stride, last):
+    net = nn.Sequential(nn.Conv2d(channels, 6, 1, stride=stride))
+    assert train.layout(net) == (torch.channels_last if last else torch.contiguous_format)
+
+
+@pytest.mark.parametrize(("channels", "width"), [(1, 4), (4, 6), (7, 16), (8, 6), (12, 16)])
+def test_the_gradient_of_a_strided_1x1_convolution_is_right_in_its_layout(channels, width):
+    net = nn.Conv2d(channels, width, 1, stride=2, bias=False)
+    exact = nn.Conv2d(channels, width, 1, stride=2, bias=False).double()
+    exact.load_state_dict(net.state_dict())
+    images = torch.randn(10, channels, 8, 8)
+    net.to(memory_format=train.layout(net))(images.to(memory_format=train.layout(net))).square().sum().backward()
+    exact(images.double()).square().sum().backward()
+    torch.testing.assert_close(net.weight.grad.double(), exact.weight.grad, rtol=1e-3, atol=1e-3)
+
+
 def test_only_nets_with_convolutions_are_laid_out_channels_last(random_images):
     assert train.layout(CONVNET.build(SHAPE, 3)) == torch.channels_last
     assert train.layout(MLP(hidden=(4,)).build(SHAPE, 3)) == torch.contiguous_format
