@@ -123,7 +123,7 @@ class Cluster:
         import ray
 
         nodes = sum(one["Alive"] for one in ray.nodes())
-        return f"device: {self.place()}, ray: {self.address}, {nodes} nodes, {self.places()} runs at a time"
+        return f"device: {self.place()}, ray: {self.address}, nodes: {nodes}, runs at a time: {self.places()}"
 
 
 def pool(
