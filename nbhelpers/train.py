@@ -152,6 +152,8 @@ def train_epoch(
     for start in range(progress.step * size, n, size):
         index = order[start : start + size]
         x, y = train.batch(index) if drawn is None else (drawn.batch(train.images, index, start), train.labels[index])
+        if train.images.is_contiguous():  # an augmented batch may have its channels last: see `layout`
+            x = x.contiguous()
         x, target = mixer.batch(x, y) if mixer else (x, y)
         share = world.weight(len(y)) if world else 1.0
         x, target = world.part(x, target) if world else (x, target)
