@@ -174,7 +174,7 @@ def arms(**accuracies: list[float]) -> pd.DataFrame:
 def test_a_difference_is_said_as_far_as_the_seeds_tell_it():
     df = tables.part(arms(none=[50.0, 60.0, 70.0], more=[55.0, 64.9, 75.1], same=[51.0, 59.0, 70.0]), "p", ["arm"])
     table, said = measured.against(df, "none", "more")
-    assert list(table["arm"]) == ["more", "same"] and list(table["minus none, points"]) == ["+5.00", "+0.00"]
+    assert list(table["arm"]) == ["more", "same"] and list(table["minus none, points"]) == ["+5.00", "0.00"]
     assert said.startswith("more minus none: +5.0 points [") and said.endswith("n = 3: better.")
     assert measured.lead(df, "same", "none").endswith("neither better nor worse, as far as can be told.")
     assert measured.lead(df, "none", "more").endswith("worse.")
