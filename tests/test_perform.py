@@ -344,16 +344,20 @@ def test_the_best_epoch_is_chosen_on_validation_images_and_its_weights_are_teste
     make_run, small_data, tmp_path, reloaded
 ):
     data = Data(**dict(small_data) | {"validation_per_class": 10})
-    run = make_run(data=data, keep="best", epochs=12, lr=0.5, evaluate="epoch")  # a rate at which accuracy jumps about
-    record = perform(run, "cpu", threads=1, weights=tmp_path)
-    accuracies = [row["validation_accuracy"] for row in record["history"]]
-    best, final = accuracies.index(max(accuracies)), record["final"]
+    recipe = {"data": data, "epochs": 12, "lr": 0.5, "evaluate": "epoch"}  # a rate at which accuracy jumps about
+    for seed in range(20):  # which seeds have their best epoch before the last one differs between processors
+        run = make_run(**recipe, keep="best", seed=seed)
+        record = perform(run, "cpu", threads=1, weights=tmp_path)
+        accuracies = [row["validation_accuracy"] for row in record["history"]]
+        best, final = accuracies.index(max(accuracies)), record["final"]
+        if best + 1 < len(accuracies):
+            break
     assert best + 1 < len(accuracies)  # or this says nothing
     assert (final["kept_epoch"], final["validation_accuracy"]) == (best + 1, max(accuracies))
     assert final["test_accuracy"] == record["history"][best]["test_accuracy"]
     assert final["validation_images"] == 30 and final["epochs"] == 12
     assert reloaded(run, tmp_path).accuracy == final["test_accuracy"]
-    last = perform(make_run(data=data, epochs=12, lr=0.5, evaluate="epoch"), "cpu", threads=1)
+    last = perform(make_run(**recipe, seed=run.seed), "cpu", threads=1)
     assert [row["train_loss"] for row in last["history"]] == [row["train_loss"] for row in record["history"]]
     assert last["final"]["test_accuracy"] == last["history"][-1]["test_accuracy"]
     assert last["final"]["kept_epoch"] == 12
