@@ -10,7 +10,7 @@ import sys
 import threading
 from typing import Any
 
-from nbhelpers import __version__, cli_models
+from nbhelpers import __version__, cli_models, light
 from nbhelpers.errors import InputError, OneLine
 
 GOES_ON = "what is done is recorded, and the same command goes on from there"
@@ -23,6 +23,8 @@ def main(words: list[str] | None = None) -> int:
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminated)
     try:
+        with light.uninterrupted():
+            import pydantic  # noqa: F401 (every command needs it)
         return options.command(options)
     except OneLine as error:
         return _fail(options, error, 2 if isinstance(error, InputError) else 1)

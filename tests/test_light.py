@@ -1,6 +1,7 @@
 """What is imported, and what is not: each case is a process of its own, since a module stays imported."""
 
 import json
+import signal
 import subprocess
 import sys
 
@@ -117,3 +118,31 @@ def test_a_module_is_missing_only_meanwhile(monkeypatch):
     import colorsys
 
     assert colorsys.rgb_to_hsv(0, 0, 0) == (0, 0, 0) and sys.modules["json"] is json
+
+
+def test_an_interrupt_comes_after_what_does_not_bear_one():
+    done = []
+    with pytest.raises(KeyboardInterrupt), light.uninterrupted():
+        signal.raise_signal(signal.SIGINT)
+        done.append("whole")
+    assert done == ["whole"]
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_a_command_that_is_interrupted_while_it_imports_says_so_in_one_line():
+    code = """
+import os, signal, sys
+from importlib.abc import MetaPathFinder
+from nbhelpers.cli import main
+
+class Ends(MetaPathFinder):
+    def find_spec(self, name, *_):
+        if name == "datetime":  # imported by the compiled part of pydantic
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Ends())
+sys.exit(main(["list"]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr.count("\n")) == (130, 1) and done.stderr.startswith("interrupted; ")
