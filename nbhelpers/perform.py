@@ -14,8 +14,8 @@ import torch
 from filelock import FileLock
 
 import nbhelpers
+from nbhelpers import allocator, probes, records, tensors
 from nbhelpers import device as devices
-from nbhelpers import probes, records, tensors
 from nbhelpers import train as training
 from nbhelpers.checkpoints import Best, Checkpoint
 from nbhelpers.distillation import Teacher
@@ -75,6 +75,7 @@ def perform(
     train, test = (part.to(place, training.layout(model)) for part in (train, test))
     model.to(memory_format=training.layout(model))
     measured = {"initial": probes.measure(run.probes, "initial", model, train, test, run.recipe)}
+    allocator.give_back()  # of a deep net, some GB more than its training needs
 
     def after_epoch(row: dict[str, Any]) -> None:
         if on_epoch:
