@@ -142,11 +142,12 @@ def paired(df: pd.DataFrame, column: str, a, b, metric: str = "test_accuracy", l
     return difference(values(df, metric, list(dict.fromkeys([*labels, column]))), column, a, b)
 
 
-def slope(gap: pd.DataFrame, by: str) -> pd.DataFrame:
+def slope(gap: pd.DataFrame, by: str, per: str = "") -> pd.DataFrame:
     """The least-squares slope of a contrast over the label `by`, for each seed (and other label).
 
-    Its unit is that of the contrast per unit of `by`. A seed that lacks one value of `by` is left out: its slope
-    would be another number. ValueError unless `by` is a label with at least two numbers for values.
+    Its unit is that of the contrast per unit of `by`, which `per` names, such as "block". A seed that lacks one value
+    of `by` is left out: its slope would be another number. ValueError unless `by` is a label with at least two numbers
+    for values.
     """
     labels = _labels(gap)
     _need(gap[labels], [by])
@@ -164,7 +165,7 @@ def slope(gap: pd.DataFrame, by: str) -> pd.DataFrame:
     if not rows:
         raise ValueError(f"no seed has a value for every {by}: {', '.join(f'{v:g}' for v in x)}")
     frame = pd.DataFrame(rows, columns=[*others, "seed", "value", "images", "at_chance"])
-    frame.attrs = {"labels": others, "unit": f"{gap.attrs.get('unit', '')} per {by}".strip()}
+    frame.attrs = {"labels": others, "unit": f"{gap.attrs.get('unit', '')} per {per or by}".strip()}
     return frame
 
 

@@ -71,10 +71,16 @@ def write_summary(
 
 
 def png(figure) -> bytes:
-    """A matplotlib figure as PNG, without the name of the software, and the figure closed."""
-    import matplotlib.pyplot as plt
+    """A matplotlib figure as PNG, and the figure closed.
 
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=FIGURE_DPI, metadata={"Software": None})
+    The pixels are those that matplotlib draws; what a reader does not see is left out, for a smaller notebook: the
+    transparency, which no figure has, and the name of the software.
+    """
+    import matplotlib.pyplot as plt
+    from PIL import Image
+
+    drawn, written = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=FIGURE_DPI)
     plt.close(figure)
-    return buffer.getvalue()
+    Image.open(drawn).convert("RGB").save(written, format="png", optimize=True)
+    return written.getvalue()

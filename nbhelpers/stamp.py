@@ -14,7 +14,7 @@ import nbhelpers
 from nbhelpers import places, records
 
 BADGE = re.compile(r"\[!\[Open in Colab\]\([^)]*\)\]\([^)]*\)")
-PARTS = ("overview", "studies", "measured")  # of the README, between a pair of marks each
+PARTS = ("overview", "studies", "measured", "credits")  # of the README, between a pair of marks each
 
 
 def marks(part: str) -> tuple[str, str]:
@@ -61,7 +61,7 @@ def readme(path: Path, results: Path) -> str:
 
     text = path.read_text(encoding="utf-8")
     quoted = runpy.run_path(str(results.parent / "benchmarks" / "quoted.py"))  # no part of the package
-    made_of = (report.overview(results), report.sections(results), quoted["sentences"]())
+    made_of = (report.overview(results), report.sections(results), quoted["sentences"](), report.credits())
     for part, made in zip(PARTS, made_of, strict=True):
         begin, end = marks(part)
         before, _, rest = text.partition(begin)

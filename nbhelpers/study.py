@@ -325,14 +325,18 @@ class Study:
 
 
 class _Table:
-    """A DataFrame as a plain HTML table (and as text), without the index and without generated ids."""
+    """A DataFrame as a plain HTML table (and as text), without the index and without generated ids.
+
+    Each cell says that it is read from the left: JupyterLab and Colab set their own rule for cells, from the right.
+    """
 
     def __init__(self, frame: pd.DataFrame):
         self.frame = frame
 
     def _repr_html_(self) -> str:
         html = self.frame.to_html(index=False, border=0, na_rep="", justify="left")
-        return re.sub(r"<td>([^<]{1,40})</td>", r'<td style="white-space: nowrap">\1</td>', html)
+        html = re.sub(r"<td>([^<]{1,40})</td>", r'<td style="text-align: left; white-space: nowrap">\1</td>', html)
+        return re.sub(r"<(t[dh])>", r'<\1 style="text-align: left">', html)
 
     def __repr__(self) -> str:
         return self.frame.to_string(index=False, na_rep="")

@@ -82,9 +82,15 @@ class Verdict:
 
     @property
     def margin_text(self) -> str:
-        """`margin` in the digits of the interval, with its unit where the effect has another; empty where none."""
-        text = "" if self.margin is None else fixed(self.margin, self._digits)
-        return f"{text} {self.unit}".strip() if text and self._by_share else text
+        """`margin` in the digits of the interval, with its unit where the effect has another; empty where none.
+
+        One that would read 0 has one figure: it is small, not none.
+        """
+        if self.margin is None:
+            return ""
+        text = fixed(self.margin, self._digits)
+        text = text if float(text) or not self.margin else f"{self.margin:.1g}"
+        return f"{text} {self.unit}".strip() if self._by_share else text
 
     @property
     def region_text(self) -> str:

@@ -85,6 +85,7 @@ def test_slope_by_hand(df):
         "labels": [],
         "unit": "points per blocks",
     }
+    assert contrasts.slope(gap, "blocks", per="block").attrs["unit"] == "per block"
 
 
 def test_slope_keeps_other_labels_apart():

@@ -1,5 +1,6 @@
 """Figures show every interval, hollow published values, a panel for each value, and units."""
 
+import io
 import math
 
 import matplotlib
@@ -10,6 +11,7 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
+from PIL import Image
 
 from nbhelpers import outputs, plots
 from nbhelpers.plots.style import new, plain_log_ticks, title_of
@@ -142,6 +144,14 @@ def test_the_same_figure_drawn_twice_is_the_same_file(name):
     assert b"Software" not in first
 
 
+def test_a_picture_has_the_pixels_that_matplotlib_draws_and_no_transparency():
+    figure, plain = DRAW["curves"](), io.BytesIO()
+    figure.savefig(plain, format="png", dpi=outputs.FIGURE_DPI)
+    picture = Image.open(io.BytesIO(outputs.png(figure)))
+    assert picture.mode == "RGB"
+    assert np.array_equal(np.asarray(picture), np.asarray(Image.open(plain))[..., :3])
+
+
 @pytest.mark.parametrize("name", sorted(DRAW.keys() - {"strip"}))  # that one names its arms beside their lines
 def test_every_axis_says_what_it_shows(name):
     shown = visible(DRAW[name]())
@@ -156,10 +166,16 @@ def test_importing_the_module_changes_nobodys_style():
 
 def test_an_arm_has_the_same_colour_in_every_figure():
     assert plots.colour("relu", 0) == plots.colour("relu", 5) != plots.colour("sigmoid")
-    assert plots.colour("tanh", 0) != plots.colour("tanh", 1)
+    assert plots.colour("elu", 0) != plots.colour("elu", 1)
     axis = DRAW["curves"]().axes[0]
     panel = DRAW["learning"]().axes[0]
     assert to_hex(line(panel, "relu").get_color()) == to_hex(bars_colour(axis, "relu")) == plots.colour("relu")
+
+
+def test_an_activation_has_the_same_colour_however_it_is_spelt():
+    for arm, name in {"relu": "ReLU", "sigmoid": "Sigmoid", "tanh": "Tanh", "gelu": "GELU"}.items():
+        assert plots.colour(arm, 4) == plots.colour(name, 1)
+    assert len({plots.colour(name) for name in ("relu", "sigmoid", "tanh", "gelu", "4·sigmoid(x) − 2")}) == 5
 
 
 def bars_colour(axis, label: str):
@@ -359,12 +375,12 @@ def test_a_strip_has_a_line_per_arm_from_the_top_in_their_order():
 def test_a_strip_has_a_dot_per_seed_and_the_mean_with_its_interval():
     axis = strip().axes[0]
     dots = [c.get_offsets().tolist() for c in axis.collections if len(c.get_offsets()) == 3]
-    assert dots == [[[v, -0.12] for v in (20, 22, 24)], [[v, 0.88] for v in (30, 32, 34)]]
+    assert dots == [[[v, 0] for v in (20, 22, 24)], [[v, 1] for v in (30, 32, 34)]]  # on the line of its name
     half = T2 * 2 / math.sqrt(3)
     for i, (container, mean) in enumerate(zip(axis.containers, (22, 32), strict=True)):
         (segment,) = container.lines[2][0].get_segments()
-        assert np.allclose(segment, [[mean - half, i - 0.12], [mean + half, i - 0.12]])
-        assert container.lines[0].get_xydata().tolist() == [[mean, i - 0.12]]
+        assert np.allclose(segment, [[mean - half, i], [mean + half, i]])
+        assert container.lines[0].get_xydata().tolist() == [[mean, i]]
         assert to_hex(container.lines[0].get_color()) == plots.colour(("sigmoid", "relu")[i])
 
 
@@ -377,6 +393,7 @@ def test_published_means_and_runs_are_hollow_and_below_ours():
     published = PUBLISHED[PUBLISHED["blocks"] == 1]
     axis = strip(published=published, repeats=REPEATS).axes[0]
     hollow = {line.get_marker(): line for line in axis.lines if line.get_markerfacecolor() == "none"}
+    assert [c.lines[0].get_ydata().tolist() for c in axis.containers] == [[-0.12], [0.88]]
     assert hollow["D"].get_xydata().tolist() == [[28, 1.18]]
     assert hollow["o"].get_xydata().tolist() == [[27, 1.18], [28, 1.18], [29, 1.18]]
     assert {to_hex(line.get_markeredgecolor()) for line in hollow.values()} == {plots.colour("relu")}
@@ -728,6 +745,16 @@ def test_layers_are_counted_from_the_input():
     assert {axis.get_xlabel() for axis in DRAW["by_layer"]().axes[2:]} == {"layer, from the input"}
 
 
+def test_a_last_linear_layer_is_said_and_no_label_lies_over_its_neighbour():
+    slopes = {"a": 1.0, "linear": 2.0}
+    df = runs().assign(probes=[{"slope@1": {"initial": slopes, "final": slopes}}] * len(runs()))
+    figure = plots.by_layer(df, "slope@1", "activation", "blocks")
+    figure.draw_without_rendering()
+    left, right = (axis.xaxis.label for axis in figure.axes[2:])
+    assert left.get_text() == right.get_text() == "layer, from the input\nthe last one linear"
+    assert not left.get_window_extent().overlaps(right.get_window_extent())
+
+
 # ---------------------------------------------------------------- seeds needed
 
 
@@ -756,7 +783,7 @@ def test_images_of_every_class_and_a_histogram_of_every_channel(small_data):
     pixels = left.images[0].get_array()
     assert pixels.shape == (3 * 8, 5 * 8, 3)
     assert [label.get_text() for label in left.get_yticklabels()] == ["circle", "square", "triangle"]
-    assert left.get_title("left") == "shapes: 60 training images of 3 classes"
+    assert left.get_title("left") == "shapes:\n60 training images of 3 classes"
     texts = [text.get_text() for text in right.get_legend().get_texts()]
     assert [text.split(":")[0] for text in texts] == ["red", "green", "blue"]
     assert all("mean" in text and "sd" in text for text in texts)

@@ -35,6 +35,19 @@ def test_the_readme_says_of_every_study_what_a_reader_asks():
         assert "**\n\n**" not in study, study[:40]  # none is empty
 
 
+def test_the_credits_name_the_source_of_every_study():
+    from nbhelpers import published, report
+
+    rows = [line.split(" | ") for line in report.credits().splitlines()[2:]]
+    assert [row[0] for row in rows] == [f"| `{study}`" for study in published.SERIES]
+    assert {path.stem for path in NOTEBOOKS} - {"_template"} == set(published.SERIES)
+    for (_, author, repository, places, licence), study in zip(rows, published.SERIES, strict=True):
+        origin = published.origin(study)
+        assert (author, repository) == (origin.get("author", "not stated"), f"`{origin['repository']}`")
+        assert places == ", ".join(published.places_of(origin))
+        assert licence == origin.get("licence", "not stated") + " |"
+
+
 def test_the_address_stands_in_one_file_besides_what_is_stamped():
     listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard"], cwd=CHECKOUT, capture_output=True, text=True

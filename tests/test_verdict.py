@@ -45,6 +45,10 @@ HOLDS = Verdict(
             "holds: 70.0 % [70.0, 70.0], n = 6, region > 50, margin 10.1",
         ),
         (
+            {"margin": 0.0043},
+            "holds: +12.3 points [10.1, 14.5], n = 6, region > 0, margin 0.004",
+        ),
+        (
             {"verdict": "interim", "low": None, "high": None, "margin": None, "parts": [PART | {"planned": 9}]},
             "interim: values 12, 12.6, n = 6 of 9, region > 0",
         ),

@@ -110,12 +110,13 @@ def strip(
     arms = list(dict.fromkeys(df[by]))
     figure, axis = new(8, (0.4 if zero else 0.75) * len(arms) + 1.2)
     counts: set[int] = set()
+    raised = 0 if published is None and repeats is None else 0.12  # room for the published ones below
     for i, arm in enumerate(arms):
         own, shade = df[df[by] == arm][x], "#0173b2" if zero else colour(arm, i)
         ours = _mean(df[df[by] == arm], x, [by])
-        axis.scatter(own, np.full(len(own), i - 0.12), s=26, color=shade, alpha=0.4, linewidths=0)
+        axis.scatter(own, np.full(len(own), i - raised), s=26, color=shade, alpha=0.4, linewidths=0)
         half, counts = np.nan_to_num(half_width(ours)), counts | {ours.n}
-        axis.errorbar(ours.mean, i - 0.12, xerr=half, color=shade, marker="o", markersize=6, capsize=4, linewidth=1.8)
+        axis.errorbar(ours.mean, i - raised, xerr=half, color=shade, marker="o", markersize=6, capsize=4, linewidth=1.8)
         hollow = {"markerfacecolor": "none", "markeredgecolor": shade, "linestyle": "none"}
         if repeats is not None and (runs := repeats[repeats[by] == arm]["value"]).size:
             axis.plot(runs, np.full(len(runs), i + 0.18), "o", markersize=4, **hollow)

@@ -199,7 +199,7 @@ def by_layer(
     for axis in axes.flat:
         place = axis.get_subplotspec()
         axis.set_ylabel(ylabel if place.is_first_col() else "", fontsize=10)
-        last = ", the last one linear" if table.columns[-1] in ("linear", "output") else ""
+        last = "\nthe last one linear" if table.columns[-1] in ("linear", "output") else ""
         axis.set_xlabel(f"layer, from the input{last}" if place.is_last_row() else "", fontsize=10)
     note = {"title": note_of(counts), "title_fontsize": 9}
     figure.legend(*axes[0, -1].get_legend_handles_labels(), loc="outside right center", fontsize=9, **note)

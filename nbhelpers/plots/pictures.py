@@ -22,7 +22,7 @@ def images(data, count: int = 8) -> Figure:
     left.set_yticks([(i + 0.5) * side for i in range(classes)], whole.class_names[:classes])
     left.set_xticks([])
     left.grid(False)
-    left.set_title(f"{data.name}: {len(train):,} training images of {train.classes} classes")
+    left.set_title(f"{data.name}:\n{len(train):,} training images of {train.classes} classes")
     names = ["red", "green", "blue"] if train.images.shape[1] == 3 else ["grey"]
     for channel, name in enumerate(names):
         values = train.images[:, channel]

@@ -12,8 +12,10 @@ from matplotlib.ticker import LogLocator, NullLocator
 from nbhelpers import stats
 
 COLOURS = {  # the same arm has the same colour in all notebooks
-    "relu": "#0173b2",
-    "sigmoid": "#de8f05",
+    "ReLU": "#0173b2",
+    "Sigmoid": "#de8f05",
+    "Tanh": "#cc78bc",
+    "GELU": "#56b4e9",
     "4·sigmoid(x) − 2": "#029e73",
     "batch": "#0173b2",
     "group": "#de8f05",
@@ -32,7 +34,6 @@ COLOURS = {  # the same arm has the same colour in all notebooks
     "conv-LeakyReLU-BN": "#029e73",
     "BN-conv-ReLU": "#cc78bc",
     "conv-ReLU": "#7f7f7f",
-    "ReLU": "#0173b2",
     "scaled ReLU": "#d55e00",
     "resnet26": "#029e73",
     "resnet34": "#de8f05",
@@ -45,6 +46,7 @@ COLOURS = {  # the same arm has the same colour in all notebooks
     "fails": "#d55e00",
     "undecided": "#949494",
 }
+_BY_NAME = {name.casefold(): shade for name, shade in COLOURS.items()}
 OTHERS = ["#cc78bc", "#ca9161", "#fbafe4", "#ece133", "#56b4e9", "#d55e00"]
 OWN = {  # besides seaborn's theme
     "figure.dpi": 100,
@@ -72,8 +74,8 @@ def style() -> None:
 
 def colour(label: Any, position: int = 0) -> str:
     """The colour of an arm: its own or, up to the first comma, its kind's; else by its position among the arms."""
-    text = str(label)
-    return COLOURS.get(text) or COLOURS.get(text.split(",")[0], OTHERS[position % len(OTHERS)])
+    text = str(label).casefold()  # an activation is spelt "relu" as an arm, "ReLU" as a name
+    return _BY_NAME.get(text) or _BY_NAME.get(text.split(",")[0], OTHERS[position % len(OTHERS)])
 
 
 def new(width: float = 8, height: float = 4.5, columns: int = 1, rows: int = 1, **options: Any):

@@ -12,6 +12,11 @@ from nbhelpers import light, places, records
 from nbhelpers.report.studies import VERDICTS, Results, Study, gather
 
 MARKS = {"holds": "✓", "fails": "✗", "undecided": "?", "interim": "…"}
+SETS = (  # for who sees their names for the first time
+    "The sets: *ran* is what the original notebook ran, *described* what its description says, *cpu* the claims on "
+    "real images at a scale that a CPU affords, *full* our best design, for a GPU, *demo* a small demonstration on "
+    "embedded images."
+)
 SHOWN = 6  # claims of a study in the overview
 
 
@@ -49,6 +54,14 @@ def overview(folder: Path) -> str:
     return _environment().get_template("overview.md.j2").render(studies=gather(folder, committed_only=True))
 
 
+def credits() -> str:
+    """The README's table of who published what the studies repeat."""
+    from nbhelpers import published
+
+    made = {study: published.origin(study) for study in published.SERIES}
+    return _environment().get_template("credits.md.j2").render(origins=made, places_of=published.places_of)
+
+
 def _environment():
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -63,7 +76,8 @@ def _environment():
         keep_trailing_newline=True,
     )
     made.filters |= {"inline": pages.inline, "markdown": pages.markdown, "cell": _cell, "embedded": pages.embedded}
-    made.globals |= {"MARKS": MARKS, "SHOWN": SHOWN, "VERDICTS": VERDICTS, "code_colours": pages.code_colours}
+    made.globals |= {"MARKS": MARKS, "SETS": SETS, "SHOWN": SHOWN, "VERDICTS": VERDICTS}
+    made.globals |= {"code_colours": pages.code_colours}
     return made
 
 
@@ -72,4 +86,4 @@ def _cell(text: str) -> str:
     return str(text).replace("&", "&amp;").replace("<", "&lt;").replace("|", "&#124;").replace("*", "&#42;")
 
 
-__all__ = ["MARKS", "VERDICTS", "Results", "Study", "build", "gather", "overview", "readme", "sections"]
+__all__ = ["MARKS", "VERDICTS", "Results", "Study", "build", "credits", "gather", "overview", "readme", "sections"]

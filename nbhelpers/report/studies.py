@@ -129,7 +129,8 @@ class Results:
     def design(self) -> str:
         """How much was run on what, as a phrase: from the parameters and the runs."""
         given = self.summary["parameters"]
-        said = [f"{self.summary['runs']['recorded']} runs"]
+        runs = self.summary["runs"]
+        said = [f"{runs['recorded']} of {runs['planned']} runs" if self.missing else f"{runs['recorded']} runs"]
         further = f" ({given['extra_seeds']} of further arms)" if given.get("extra_seeds") else ""
         said += [f"{given['seeds']} seeds{further}"] if "seeds" in given else []
         said += [given["dataset"]] if "dataset" in given else []
