@@ -15,4 +15,5 @@ def test_how_far_a_channel_is_suppressed():
         return {"background_channel@1": {"initial": {"before": [[1, -1], [1, 1]], "after": after}}}
 
     assert pointwise.suppressed(probes([[1, 0], [1, 0]])) == 100
+    assert pointwise.noise_shares(probes([[3, 0], [2, 5]])) == (50, 50)
     assert pointwise.suppressed(probes([[-2, 2], [2, 2]])) == pytest.approx(0)

@@ -8,11 +8,12 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from nbhelpers import parameters, perform, published, tables
+from nbhelpers import claims, parameters, perform, published, tables
 from nbhelpers.lesson import Answer, Statements, answers, assignment, measured, nets, survey
 from nbhelpers.lesson.listings import STUDY
 from nbhelpers.lesson.statements import CITED, agrees
 from nbhelpers.run import Run
+from nbhelpers.verdict import Verdict
 
 NAME = "Building_First_Neural_Networks"
 NOTEBOOK = json.loads((parameters.places.notebooks() / f"{NAME}.ipynb").read_text(encoding="utf-8"))
@@ -49,7 +50,7 @@ def test_what_a_cell_says_of_a_statement_is_no_constant():
     source = "\n".join("".join(cell["source"]) for cell in NOTEBOOK["cells"] if cell["cell_type"] == "code")
     measured_ones = {int(n) for n in re.findall(r"\bsay\((\d+), lesson\.answers\.", source)}
     claimed = {int(n) for n in re.findall(r"\bjudge\((\d+), ", source)}
-    assert measured_ones == {15, 22, 30}
+    assert measured_ones == {15, 22, 23, 30}
     assert set(answers.ANSWERS) | measured_ones | claimed == set(ROWS)
     assert not set(answers.ANSWERS) & (measured_ones | claimed)
 
@@ -102,9 +103,47 @@ def test_an_answer_follows_what_was_measured():
     assert answers.cheapness({"relu": 1.0, "tanh": 2.0}, {"cpu"}).verdict == "right on a CPU, a GPU was not measured"
     assert answers.cheapness({"relu": 3.0, "tanh": 2.0}, {"cuda"}).verdict == "wrong on a GPU, a CPU was not measured"
     assert answers.cheapness({"relu": 1.0, "tanh": 2.0}, {"cpu", "cuda"}).verdict == "right on a CPU and a GPU"
+    assert answers.cheapness({"relu": 1.05, "tanh": 1.0}, {"cpu", "cuda"}).verdict == "right on a CPU and a GPU"
     found = pd.DataFrame({"macs": {1: 100, 2: 20}, "field": {1: 7, 2: 15}})
     assert answers.stride_balance(found, {"a": "holds", "b": "fails"}).verdict == "5 of 6 shown"
     assert answers.stride_balance(found.iloc[::-1].set_axis([1, 2]), {"a": "fails"}).verdict == "2 of 5 shown"
+
+
+def claim_of(*values: float) -> Verdict:
+    contrast = pd.DataFrame({"seed": range(len(values)), "value": values})
+    contrast.attrs["unit"] = "points"
+    return claims.claim("It grows", contrast, above=0, planned=len(values))
+
+
+def test_a_step_lowers_the_error():
+    said = answers.descent()
+    assert "differ by less than 1e-10. One step, of 0.5 times the gradient" in said
+    before, after = map(float, re.search(r"from (\S+) to (\S+)\.$", said).groups())
+    assert after < before
+
+
+def test_what_a_claim_says_is_said_once(say, monkeypatch):
+    shown = []
+    monkeypatch.setattr("nbhelpers.lesson.statements.display", lambda markdown: shown.append(markdown.data))
+    say(16, answers.claimed(claim_of(2.0, 2.5, 2.2)))
+    assert say.kept[16]["verdict"] == "holds" and say.kept[16]["said"].startswith("It grows: +2.23 points [")
+    assert "*holds.* So says the claim above. The paper itself, cited and not computed: " in shown[0]
+
+
+def test_a_net_that_is_not_behind_with_few_images_does_not_need_many():
+    grows, left_open = claim_of(2.0, 2.5, 2.2), claim_of(-2.0, 2.5, 2.2)
+
+    def lead(*with_few: float) -> pd.DataFrame:
+        rows = [(10, value) for value in with_few] + [(100, 3.0)] * len(with_few)
+        return pd.DataFrame(rows, columns=["amount", "value"])
+
+    assert answers.appetite(lead(-1.0, -1.1, -1.2), grows).verdict == "holds"
+    both = answers.appetite(lead(0.8, 0.9, 1.0), grows)
+    assert both.verdict.startswith("half right")
+    assert "With 10 images of a class the net's lead is +0.9 points [0.7, 1.1], n = 3." in both.sentence
+    assert answers.appetite(lead(-9.0, -1.0, 5.0), grows).verdict.startswith("half right")
+    assert answers.appetite(lead(0.8, 0.9, 1.0), left_open).verdict == "undecided"
+    assert "points, n = 2." in answers.appetite(lead(0.8, 0.9), grows).sentence
 
 
 def test_the_survey_is_read_again():
@@ -113,7 +152,7 @@ def test_the_survey_is_read_again():
     assert {net: (row["accuracy"], row["behind"], row["rank of ReLU"]) for net, row in found.iterrows()} == {
         net: (row["best_acc"], row["best_minus_relu"], row["relu_rank_of_18"]) for net, row in rows.items()
     }
-    assert (survey.gelu_errors()[["relu - gelu", "elu - gelu"]] > 0).all(axis=None)
+    assert (survey.gelu_errors()[["ReLU − GELU", "ELU − GELU"]] > 0).all(axis=None)
 
 
 def test_the_verdict_on_the_number_of_runs_is_computed(monkeypatch):
@@ -121,7 +160,7 @@ def test_the_verdict_on_the_number_of_runs_is_computed(monkeypatch):
     monkeypatch.setattr(survey, "gelu_runs", lambda: (3, 3))
     assert answers.gelu_wins().verdict is True
     errors = survey.gelu_errors()
-    monkeypatch.setattr(survey, "gelu_errors", lambda: errors.assign(**{"relu - gelu": -0.1}))
+    monkeypatch.setattr(survey, "gelu_errors", lambda: errors.assign(**{"ReLU − GELU": -0.1}))
     assert answers.gelu_wins().verdict is False
 
 
@@ -222,4 +261,7 @@ def test_measured_columns_come_from_the_probes(make_run):
     assert list(measured.transfers(df)["frozen_blocks"]) == [0, 1, 2, 3, 4] * 2
     assert measured.transfers(df).attrs["labels"] == ["arm", "frozen_blocks"]
     assert (measured.noise(df)["suppressed"] <= 100).all()
+    noise = measured.noise_table(df)
+    assert list(noise["seed"]) == [0, 1] and noise.drop(columns="seed").stack().between(0, 100).all()
+    assert list(measured.short(pd.DataFrame({"a": [87.3933, 0.00014]}))["a"]) == ["87.4", "0.00014"]
     assert measured.listed(pd.Series({8: 1.25, 16: 2})) == "1.2% with 8, 2.0% with 16"

@@ -5,16 +5,22 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from nbhelpers import published
+from nbhelpers import published, stats
 from nbhelpers.lesson import cells, curves, fourier, listings, neuron, pointwise, positions, strides, survey, windows
+from nbhelpers.verdict import Verdict
+
+ALIKE = 1.25  # times of two activations that differ by less are one and the same: repeats of one differ by as much
 
 
 class Answer(NamedTuple):
-    """verdict: right (True), wrong (False) or a word. values: what the published right values are compared with."""
+    """verdict: right (True), wrong (False) or a word. values: what the published right values are compared with. shown:
+    what stands in the place of the sentence where a claim above has just said it.
+    """
 
     verdict: bool | str
     sentence: str
     values: Mapping[str, Any] = {}
+    shown: str = ""
 
 
 def apart(gap: float) -> str:
@@ -173,7 +179,7 @@ def no_winner() -> Answer:
 
 def gelu_wins() -> Answer:
     """Statement 21: GELU against ReLU and ELU, and of how many runs the medians are."""
-    gaps = survey.gelu_errors()[["relu - gelu", "elu - gelu"]]
+    gaps = survey.gelu_errors()[["ReLU − GELU", "ELU − GELU"]]
     lower, (stated, in_paper) = int((gaps > 0).to_numpy().sum()), survey.gelu_runs()
     said = f"In the table GELU's error is the lower one in {lower} of {gaps.size} comparisons, by "
     said += f"{gaps.min(axis=None):.2f} to {gaps.max(axis=None):.2f} points."
@@ -195,13 +201,48 @@ def recognisable() -> Answer:
     share = windows.by_side().set_index("side")["recognised"]
     said = ", ".join(f"{share[side]:.0f}% at {side}×{side}" for side in (3, 5, 7, 11, 31))
     sudden = share[7] < 10 and share[11] > 50
-    return Answer(bool(sudden), f"Recognised: {said}. It rises step by step" + ("." if sudden else ", not at 11."))
+    return Answer(
+        bool(sudden), f"Recognised: {said}. It {'starts at 11' if sudden else 'rises step by step, not at 11'}."
+    )
 
 
 def fourier_tie() -> Answer:
     """Statement 28: convolution and the Fourier transform."""
     gap = fourier.convolution_theorem()
     return Answer(gap < 1e-10, f"A convolution and its way through the Fourier transform differ by {apart(gap)}.")
+
+
+def descent() -> str:
+    """What becomes of the error of the sheet in one step, and how far its gradients are from PyTorch's, in words."""
+    gap = apart(neuron.autograd_difference())
+    before, after = neuron.error(), neuron.error(neuron.stepped())
+    said = f"Gradients by hand and by PyTorch differ by {gap}. One step, of {neuron.STEP:g} times the gradient, takes "
+    return f"{said}the error from {before:.4f} to {after:.4f}."
+
+
+def claimed(verdict: Verdict) -> Answer:
+    """The answer to a statement that a claim decides, by the claim's verdict."""
+    return Answer(verdict.verdict, f"{_result(verdict)}.", shown="So says the claim above.")
+
+
+def appetite(lead: pd.DataFrame, verdict: Verdict) -> Answer:
+    """Statement 23: whether a net needs more images than a simpler model.
+
+    lead: by how many points the net leads (value), a row per seed and number of images of a class (amount); verdict: on
+    whether the lead grows. If it does, a net that is not behind with the fewest images gains more, and needs no more.
+    """
+    fewest = lead["amount"].min()
+    ours = stats.interval(lead[lead["amount"] == fewest]["value"])
+    ends = f" [{ours.low:.1f}, {ours.high:.1f}]" if ours.n >= stats.LEAST_SEEDS else ""
+    shown = f"With {fewest:g} images of a class the net's lead is {ours.mean:+.1f} points{ends}, n = {ours.n}."
+    also = verdict.verdict == "holds" and not ours.high < 0
+    word = "half right: many help it more, few do not put it behind" if also else verdict.verdict
+    return Answer(word, f"{_result(verdict)}. {shown}", shown=f"So says the claim above. {shown}")
+
+
+def _result(verdict: Verdict) -> str:
+    """What a claim says and what decided it, without the word that stands beside it."""
+    return f"{verdict.text}: {verdict.sentence.removeprefix(verdict.verdict).lstrip(': ')}"
 
 
 def vanishing(ratio: Mapping[str, float], depth: int) -> Answer:
@@ -216,7 +257,7 @@ def vanishing(ratio: Mapping[str, float], depth: int) -> Answer:
 
 
 def cheapness(nanoseconds: Mapping[str, float], devices: set[str]) -> Answer:
-    """Statement 30: the cost of ReLU.
+    """Statement 30: the cost of ReLU. It is cheap where none is cheaper by more than `ALIKE`.
 
     nanoseconds: activation -> measured, for each number, forward and backward.
     """
@@ -225,11 +266,12 @@ def cheapness(nanoseconds: Mapping[str, float], devices: set[str]) -> Answer:
     cheapest, others = min(nanoseconds, key=nanoseconds.get), [t for n, t in nanoseconds.items() if n != "relu"]
     said = f"Measured on {here}, nanoseconds for each number, forward and backward: "
     said += ", ".join(f"{name} {time:.2f}" for name, time in nanoseconds.items()) + ". "
-    said += f"The cheapest is {cheapest}; the others take {min(others) / nanoseconds['relu']:.1f} to "
+    said += f"The cheapest is {cheapest}. All but relu take {min(others) / nanoseconds['relu']:.1f} to "
     said += f"{max(others) / nanoseconds['relu']:.1f} times as long as relu. "
     absent = [place for device, place in places.items() if device not in devices]
     said += f"Not measured: {absent[0]}, hence not what a GPU gains." if absent else "Both kinds are in these medians."
-    word = f"{'right' if cheapest == 'relu' else 'wrong'} on {here}"
+    cheap = nanoseconds["relu"] < ALIKE * nanoseconds[cheapest]
+    word = f"{'right' if cheap else 'wrong'} on {here}"
     return Answer(word + (f", {absent[0]} was not measured" if absent else ""), said)
 
 

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from nbhelpers import contrasts, stats, tables
-from nbhelpers.lesson.pointwise import suppressed
+from nbhelpers.lesson.pointwise import noise_shares, suppressed
 
 PROBES = (  # of the nets that differ in activation, in stride, and of the one that is looked into
     ("gradient_norms@1", "input_zeros@1", "activation_time@1"),
@@ -11,6 +11,10 @@ PROBES = (  # of the nets that differ in activation, in stride, and of the one t
     ("first_kernels@1", "favourites@1", "class_in_channels@1", "transfer@1", "background_channel@1"),
 )
 UNITS = {"milliseconds": "ms"}  # of differences; all others are in points
+TITLES = {  # of columns, as `short` shows them
+    **{"test_accuracy": "test accuracy (%)", "zeros": "zeros in the maps (%)", "gradient": "first / last gradient"},
+    **{"changed": "changed by a shift (%)", "milliseconds": "milliseconds an image"},
+}
 NO_GUESS = "No arm is at chance in every seed."
 
 
@@ -53,6 +57,20 @@ def transfers(df: pd.DataFrame) -> pd.DataFrame:
 def noise(df: pd.DataFrame) -> pd.DataFrame:
     """`df` with `suppressed`: by how many per cent the share of the noise in the 1x1 weights fell."""
     return df.assign(suppressed=[suppressed(probes) for probes in df["probes"]])
+
+
+def noise_table(df: pd.DataFrame) -> pd.DataFrame:
+    """A row per run: the share of the noise in the 1x1 weights before and after training, and the test accuracy with
+    the noise and without it, all in per cent.
+    """
+    rows = []
+    for seed, probes in zip(df["seed"], df["probes"], strict=True):
+        before, after = noise_shares(probes)
+        row = {"seed": seed, "noise in the weights, before (%)": before, "after (%)": after}
+        measured = probes["background_channel@1"]["initial"]
+        row |= {"test accuracy with the noise": measured["accuracy"], "without": measured["accuracy without"]}
+        rows.append(row)
+    return pd.DataFrame(rows).round(1)
 
 
 def level(df: pd.DataFrame, quantity: str) -> pd.DataFrame:
@@ -104,6 +122,12 @@ def guesses(df: pd.DataFrame) -> str:
     found = [(part, own["lost"].sum(), len(own)) for part, own in whole.groupby("part", sort=False)]
     told = ", ".join(f"{n} of {arms} arms of {part}" for part, n, arms in found if n)
     return f"At chance in every seed, and so no sign of a difference: {told}." if told else NO_GUESS
+
+
+def short(means: pd.DataFrame) -> pd.DataFrame:
+    """The table for reading: its index as a column, `TITLES`, numbers that are not whole as text of three digits."""
+    table = means.reset_index().rename(columns=TITLES)
+    return table.assign(**{name: table[name].map("{:.3g}".format) for name in table.select_dtypes("float").columns})
 
 
 def listed(values: pd.Series, form: str = "{value:.1f}% with {name}") -> str:

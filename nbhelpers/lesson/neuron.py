@@ -36,6 +36,7 @@ FORWARD = {
     "y2": "sigmoid(o2)",
     "E": "(y1 - t1)**2 / 2 + (y2 - t2)**2 / 2",
 }
+STEP = 0.5  # the learning rate: times the gradient
 BACKWARD = {  # the chain rule, from the error back: dE/do1 is written do1
     "do1": "(y1 - t1) * y1*(1 - y1)",
     "do2": "(y2 - t2) * y2*(1 - y2)",
@@ -93,7 +94,7 @@ def autograd_difference(weights: Mapping[str, float] = WEIGHTS) -> float:
     return max(abs(ours[f"d{name}"] - leaf.grad.item()) for name, leaf in leaves.items())
 
 
-def stepped(weights: Mapping[str, float] = WEIGHTS, lr: float = 0.5) -> dict[str, float]:
+def stepped(weights: Mapping[str, float] = WEIGHTS, lr: float = STEP) -> dict[str, float]:
     """The weights after one step of gradient descent: each minus lr times its gradient."""
     values = sheet(weights).set_index("cell")["value"]
     return {name: value - lr * values[f"d{name}"] for name, value in weights.items()}

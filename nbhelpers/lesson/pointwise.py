@@ -26,11 +26,16 @@ def cost(side: int, width_in: int, width_out: int, kernel: int = 1) -> dict:
     return {"output": output, "weights": int(last["weights"]), "multiply_accumulates": int(last["macs"])}
 
 
-def suppressed(probes: dict) -> float:
-    """By how many per cent the share of the last input channel, the noise, fell in the absolute weights of the 1x1
-    convolution that the probe `background_channel` trained.
+def noise_shares(probes: dict) -> tuple[float, float]:
+    """The share (per cent) of the last input channel, the noise, in the absolute weights of the 1x1 convolution that
+    the probe `background_channel` trained: before and after the training.
     """
     measured = probes["background_channel@1"]["initial"]
-    weights = [np.abs(measured[when]) for when in ("before", "after")]
-    shares = [w[:, -1].sum() / w.sum() for w in weights]
-    return float(100 * (1 - shares[1] / shares[0]))
+    before, after = (np.abs(measured[when]) for when in ("before", "after"))
+    return tuple(float(100 * w[:, -1].sum() / w.sum()) for w in (before, after))
+
+
+def suppressed(probes: dict) -> float:
+    """By how many per cent that share fell."""
+    before, after = noise_shares(probes)
+    return 100 * (1 - after / before)

@@ -44,7 +44,7 @@ class Statements:
         """
         if number not in self.known or number in self.kept:
             raise ValueError(f"statement {number}: {'was judged before' if number in self.kept else 'is not listed'}")
-        verdict, sentence, values = answer or ANSWERS[number]()
+        verdict, sentence, values, shown = answer or ANSWERS[number]()
         entry = self.known[number]
         phrases = CITED.get(number, {})
         cited = {name: entry["right"][name] for name in phrases}
@@ -52,12 +52,13 @@ class Statements:
             raise ValueError(f"statement {number}: {', '.join(sorted(absent))}: must be computed")
         if cited:
             said = ", and ".join(phrase.format(cited[name]) for name, phrase in phrases.items())
-            sentence += f" The paper itself, cited and not computed: {said}."
+            said = f" The paper itself, cited and not computed: {said}."
+            sentence, shown = sentence + said, shown and shown + said
         word = {True: "right", False: "wrong"}.get(verdict, verdict)
         plain = {name: _plain(value) for name, value in values.items()}
         self.kept[number] = {"statement": entry["statement"], "verdict": word, "computed": plain, "cited": cited}
         self.kept[number] |= {"said": sentence}
-        display(Markdown(f"> **{number}. “{entry['statement']}”** — *{word}.* {sentence}"))
+        display(Markdown(f"> **{number}. “{entry['statement']}”** — *{word}.* {shown or sentence}"))
 
     def printed(self, name: str) -> pd.DataFrame:
         """A published table of the lesson, as it was printed."""

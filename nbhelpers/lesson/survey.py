@@ -38,6 +38,8 @@ def gelu_runs() -> tuple[int, int]:
 def gelu_errors() -> pd.DataFrame:
     """GELU against ReLU and ELU: test errors (per cent), and by how much GELU's is lower."""
     table = pd.DataFrame(published.table(STUDY, "gelu_test_error"))
-    for other in ("relu", "elu"):
-        table[f"{other} - gelu"] = (table[f"{other}_pct"] - table["gelu_pct"]).round(2)
+    names = {"dataset": "task", "gelu_pct": "GELU", "relu_pct": "ReLU", "elu_pct": "ELU"}
+    table = table[list(names)].rename(columns=names)
+    for other in ("ReLU", "ELU"):
+        table[f"{other} − GELU"] = (table[other] - table["GELU"]).round(2)
     return table

@@ -93,13 +93,13 @@ def maps(counts: Mapping[str, np.ndarray], title: str = "") -> Figure:
 
 
 def codes(added: Mapping[str, np.ndarray], title: str = "") -> Figure:
-    """What is added at each position: a row per position, a column per number of the element, a panel per kind."""
+    """What is added at each position: a row per position, a column per number within the element, a panel per kind."""
     figure, axes = new(3.5 * len(added), 2.8, len(added), squeeze=False)
     for axis, (name, values) in zip(axes.flat, added.items(), strict=True):
         edges = (0.5, values.shape[1] + 0.5, len(values) + 0.5, 0.5)
         picture = axis.imshow(values, cmap="viridis", aspect="auto", interpolation="nearest", extent=edges)
         axis.set_title(name, fontsize=10)
-        axis.set(xlabel="number of the element", ylabel="position")
+        axis.set(xlabel="number within the element", ylabel="position")
         axis.grid(False)
         figure.colorbar(picture, ax=axis)
     title_of(figure, title)
