@@ -19,7 +19,7 @@ import pytest
 
 import nbhelpers
 from nbhelpers import parameters, sweep
-from nbhelpers.errors import InputError
+from nbhelpers.errors import InputError, RunError
 
 pytestmark = pytest.mark.slow
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -210,21 +210,30 @@ def test_recorded_shows_an_unfinished_set_and_trains_nothing(finished, tmp_path)
     )
 
 
-def test_what_one_seed_leaves_is_shown_and_less_is_one_clear_line(finished, tmp_path):
-    results, *_ = finished
-    shutil.copytree(results, tmp_path / "results")
-    plan = json.loads((folder(tmp_path / "results") / "plan.json").read_text(encoding="utf-8"))["runs"]
+def with_one_seed(results: Path, copy: Path) -> list[dict]:
+    """Copy the results with the records of seed 0 alone, and give the planned runs."""
+    shutil.copytree(results, copy, dirs_exist_ok=True)
+    plan = json.loads((folder(copy) / "plan.json").read_text(encoding="utf-8"))["runs"]
     for later in (run for run in plan if run["seed"] > 0):
-        (folder(tmp_path / "results") / "runs" / f"{later['key']}.json").unlink()
-    code, out, _ = run(tmp_path / "results", "--recorded")
+        (folder(copy) / "runs" / f"{later['key']}.json").unlink()
+    return plan
+
+
+@pytest.mark.slow_all
+def test_what_one_seed_leaves_is_shown(finished, tmp_path):
+    with_one_seed(finished[0], tmp_path)
+    code, out, _ = run(tmp_path, "--recorded")
     assert code == 0 and f"{RUNS} runs, {RUNS // 3} recorded; interim" in out
-    (folder(tmp_path / "results") / "runs" / f"{plan[0]['key']}.json").unlink()
-    code, _, err = run(tmp_path / "results", "--recorded")
-    name = folder(tmp_path / "results").name
-    assert (code, err) == (
-        1,
-        f"nbhelpers: {STUDY}: {RUNS // 3 - 1} of {RUNS} runs of {name} are recorded, too few to show: "
-        "it takes one seed with all its arms\n",
+
+
+def test_less_than_one_seed_is_one_clear_line(finished, here):
+    plan = with_one_seed(finished[0], here)
+    (folder(here) / "runs" / f"{plan[0]['key']}.json").unlink()
+    with pytest.raises(RunError) as caught:
+        execute_here(until="sweep", train=False)
+    name = folder(here).name
+    assert str(caught.value) == (
+        f"{RUNS // 3 - 1} of {RUNS} runs of {name} are recorded, too few to show: it takes one seed with all its arms"
     )
 
 
@@ -235,13 +244,17 @@ COMMITTED = sorted(p.parent for p in (CHECKOUT / "results").glob("*/*/summary.js
     f"matplotlib=={matplotlib.__version__}\n" not in (CHECKOUT / "requirements.txt").read_text(encoding="utf-8"),
     reason="pictures are the same bytes with the pinned matplotlib only",
 )
-@pytest.mark.parametrize("committed", COMMITTED[-2:], ids=lambda path: f"{path.parent.name} {path.name}")
+@pytest.mark.parametrize(
+    "committed",
+    [*(pytest.param(path, marks=pytest.mark.slow_all) for path in COMMITTED[:-1]), *COMMITTED[-1:]],
+    ids=lambda path: f"{path.parent.name} {path.name}",
+)
 def test_a_committed_set_is_rendered_to_the_bytes_that_are_committed(committed, tmp_path):
     study = committed.parent
     ignore = shutil.ignore_patterns("demo*", "*~*", ".lock", "*.partial.ipynb", "*.failed.ipynb", "weights")
     shutil.copytree(study, tmp_path / study.name, ignore=ignore)
     environment = os.environ | {"NBHELPERS_RESULTS": str(tmp_path), "NBHELPERS_DATA": str(tmp_path / "no data")}
-    words = [sys.executable, "-m", "nbhelpers", "run", study.name, "--set", committed.name]
+    words = [sys.executable, "-m", "nbhelpers", "run", study.name, "--set", committed.name, "--recorded"]
     done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=PATIENCE)
     assert (done.returncode, done.stderr) == (0, "")
     made = tmp_path / study.name / committed.name
@@ -369,7 +382,9 @@ ACCIDENTS = {
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of a POSIX system")
-@pytest.mark.parametrize("accident", ACCIDENTS)
+@pytest.mark.parametrize(
+    "accident", [name if name == "kill" else pytest.param(name, marks=pytest.mark.slow_all) for name in ACCIDENTS]
+)
 def test_after_an_accident_no_process_is_left_and_the_next_execution_goes_on(accident, finished, here, metrics):
     workers, happen, expected = ACCIDENTS[accident]
     process = start(here, workers=workers)

@@ -123,6 +123,7 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
+@pytest.mark.slow_all
 def test_a_small_convnet_passes_70_percent(one_thread):
     def tensors(split, per_class):
         images, labels = shapes.generate(split, per_class)

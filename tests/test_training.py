@@ -3,21 +3,25 @@
 import csv
 import io
 import json
+import multiprocessing
 import os
 import pickle
 import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from tqdm import tqdm
 
 from nbhelpers import cli, training, weights
 from nbhelpers import data as datasets
+from nbhelpers.checkpoints import read
 from nbhelpers.errors import InputError
 from nbhelpers.models import MLP
 from nbhelpers.models.initialise import build
@@ -278,32 +282,36 @@ def test_an_interrupt_in_any_step_leaves_its_state_before_it_ends_the_training(h
     assert own.carry_out("cpu")["final"]["epochs"] == 3
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.slow_all)])
-def test_killed_at_random_moments_it_ends_with_the_same_weights(tmp_path, kills):
-    """SIGKILL, each time at another moment of the training, and --resume each time after."""
-    words = [sys.executable, "-m", "nbhelpers", *TRAIN, "--param", "images_per_class=200", "--every", "1"]
-    words[words.index("--epochs") + 1] = "6"
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "env": environment, "text": True}
-    subprocess.run([*words, "--checkpoints", str(tmp_path / "whole")], check=True, **quiet)
-    moments, killed, state = random.Random(0), 0, tmp_path / "cut" / "resnet26.state.safetensors"
-    for _ in range(60):
-        process = subprocess.Popen([*words, "--checkpoints", str(tmp_path / "cut"), "--resume"], **quiet)
-        before = state.stat().st_mtime_ns if state.exists() else None
-        while (
-            process.poll() is None
-            and killed < kills
-            and (state.stat().st_mtime_ns if state.exists() else None) == before
-        ):
-            time.sleep(0.01)  # until it has gone on by a step at least
-        if killed == kills or process.poll() is not None:
-            break
-        time.sleep(moments.uniform(0, 0.3))
-        process.send_signal(signal.SIGKILL)
-        killed += process.wait() == -signal.SIGKILL
-        process.stderr.close()
-    _, error = process.communicate()
-    assert killed == kills and process.returncode == 0, error
+def trains(words: list[str]) -> None:
+    """What a process of its own does."""
+    torch.set_num_threads(1)
+    tqdm.set_lock(threading.RLock())  # its own is a semaphore, which a process that is killed leaves
+    sys.exit(cli.main(words))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a signal of a POSIX system")
+def test_killed_at_ten_random_moments_it_ends_with_the_same_weights(tmp_path):
+    """SIGKILL, each time some steps further and anywhere in a step, and --resume each time after."""
+    processes = multiprocessing.get_context("forkserver")  # one imports torch, and those that are killed come of it
+    processes.set_forkserver_preload(["nbhelpers.training", "nbhelpers.cli"])
+    words = [*TRAIN, "--param", "images_per_class=96", "--epochs", "3", "--every", "1", "--checkpoints"]
+    assert cli.main([*words, str(tmp_path / "whole")]) == 0
+    moments, per_epoch, state = random.Random(0), 4 * 96 // 16, tmp_path / "cut" / "resnet26.state.safetensors"
+
+    def steps() -> int:
+        at = read(state)[1]["progress"] if state.exists() else {"epoch": 0, "step": 0}
+        return at["epoch"] * per_epoch + at["step"]
+
+    for last in sorted(moments.sample(range(1, 3 * per_epoch - 10), 10)):
+        process = processes.Process(target=trains, args=([*words, str(state.parent), "--resume"],))
+        process.start()
+        while steps() < last and process.is_alive():
+            time.sleep(0.01)
+        time.sleep(moments.uniform(0, 0.05))
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+    assert cli.main([*words, str(state.parent), "--resume"]) == 0
     for kind in ("last", "best"):
         whole, cut = (load_file(tmp_path / folder / f"resnet26_{kind}.safetensors") for folder in ("whole", "cut"))
         assert whole.keys() == cut.keys() and all(torch.equal(whole[name], cut[name]) for name in whole)
@@ -341,18 +349,20 @@ def test_on_a_terminal_there_is_one_live_line(make_run, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="sends a signal as a terminal does")
-def test_an_interrupt_writes_the_state_and_resume_goes_on_to_the_same_weights(tmp_path):
-    words = [sys.executable, "-m", "nbhelpers", *TRAIN, "--param", "images_per_class=400"]
+def test_an_interrupt_writes_the_state_and_resume_goes_on_to_the_same_weights(tmp_path, capsys):
+    own = [*TRAIN, "--param", "images_per_class=200", "--checkpoints"]
+    assert cli.main([*own, str(tmp_path / "whole")]) == 0
+    words = [sys.executable, "-m", "nbhelpers", *own, str(tmp_path / "cut")]
     quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    subprocess.run([*words, "--checkpoints", str(tmp_path / "whole")], check=True, **quiet)
-    process = subprocess.Popen([*words, "--checkpoints", str(tmp_path / "cut")], **quiet)
+    process = subprocess.Popen(words, env=os.environ | {"OMP_NUM_THREADS": "1"}, **quiet)
     for line in process.stdout:
         if line.startswith("epoch 1/"):
             break
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate()
     assert process.returncode == 130 and "interrupted; --resume goes on from here" in out
-    done = subprocess.run([*words, "--checkpoints", str(tmp_path / "cut"), "--resume"], **quiet)
-    assert done.returncode == 0 and "going on from epoch 2, step " in done.stdout
+    capsys.readouterr()
+    assert cli.main([*own, str(tmp_path / "cut"), "--resume"]) == 0
+    assert "going on from epoch 2, step " in capsys.readouterr().out
     whole, cut = (load_file(tmp_path / folder / "resnet26_last.safetensors") for folder in ("whole", "cut"))
     assert all(torch.equal(whole[name], cut[name]) for name in whole)
