@@ -292,8 +292,8 @@ def trains(words: list[str]) -> None:
 @pytest.mark.skipif(os.name != "posix", reason="sends a signal of a POSIX system")
 def test_killed_at_ten_random_moments_it_ends_with_the_same_weights(tmp_path):
     """SIGKILL, each time some steps further and anywhere in a step, and --resume each time after."""
-    processes = multiprocessing.get_context("forkserver")  # one imports torch, and those that are killed come of it
-    processes.set_forkserver_preload(["nbhelpers.training", "nbhelpers.cli"])
+    processes = multiprocessing.get_context("forkserver")  # one imports, and those that are killed come of it
+    processes.set_forkserver_preload(["nbhelpers.training", "nbhelpers.cli", "nbhelpers.shapes", "torch._dynamo"])
     words = [*TRAIN, "--param", "images_per_class=96", "--epochs", "3", "--every", "1", "--checkpoints"]
     assert cli.main([*words, str(tmp_path / "whole")]) == 0
     moments, per_epoch, state = random.Random(0), 4 * 96 // 16, tmp_path / "cut" / "resnet26.state.safetensors"
