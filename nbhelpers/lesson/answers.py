@@ -237,7 +237,7 @@ def appetite(lead: pd.DataFrame, verdict: Verdict) -> Answer:
     shown = f"With {fewest:g} images of a class the net's lead is {ours.mean:+.1f} points{ends}, n = {ours.n}."
     also = verdict.verdict == "holds" and not ours.high < 0
     word = "half right: many help it more, few do not put it behind" if also else verdict.verdict
-    return Answer(word, f"{_result(verdict)}. {shown}", shown=f"So says the claim above. {shown}")
+    return Answer(word, f"{_result(verdict)}. {shown}", shown=f"See the claim above. {shown}")
 
 
 def _result(verdict: Verdict) -> str:
