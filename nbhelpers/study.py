@@ -225,8 +225,15 @@ class Study:
 
     def macs(self, model: Model, data: Data) -> int:
         """Multiply-accumulates of `model` for one image of `data`."""
+        return self._sum("macs", model, data)
+
+    def count(self, model: Model, data: Data) -> int:
+        """The parameters of `model` for the images of `data`."""
+        return self._sum("parameters", model, data)
+
+    def _sum(self, column: str, model: Model, data: Data) -> int:
         shape, classes = datasets.describe(data.name, data.size, data.classes)
-        return sum(row["macs"] for row in estimate.layer_rows(model, shape, classes))
+        return sum(row[column] for row in estimate.layer_rows(model, shape, classes))
 
     def source(self, function: Callable[..., Any]) -> None:
         """Show the source of a function that the runs execute."""

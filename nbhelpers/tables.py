@@ -67,9 +67,9 @@ def results(
 
     df: runs. rows: the label columns that name an arm. published: tidy rows with the same labels, `value` and `n`;
     repeats: the published single runs behind them. "inside ± h" says that the published value lies within h of our
-    mean, where a further run of ours would with 95% (mean ± t·sd·sqrt(1 + 1/n)); where some of our seeds are at chance
-    and some are not, whether the published value is. compare=False, where the images differ, leaves that out. name:
-    of the value, in the head of its column.
+    mean, where a further run of ours would with 95% (mean ± t·sd·sqrt(1 + 1/n)), from three seeds on; where some of
+    our seeds are at chance and some are not, whether the published value is. compare=False, where the images differ,
+    leaves that out. name: of the value, in the head of its column.
     """
     made = []
     for labels, arm in df.groupby(list(rows), sort=False, dropna=False):
@@ -107,17 +107,23 @@ def _published(
     if repeats is not None:
         found["published runs"] = "  ".join(f"{v:.2f}" for v in _select(repeats, labels)["value"])
     found["published is"] = ""
-    if len(arm) < 2:
+    if len(arm) < stats.LEAST_SEEDS:
         return found
     if isinstance(contrasts.cell(arm, value, labels=list(labels)), contrasts.Mixed):
         limit = stats.chance_limit(arm["classes"].iloc[0], arm["test_images"].iloc[0])
         return found | {"published is": "at chance too" if number <= limit else "not at chance"}
     values = contrasts.values(arm, value, list(labels))["value"]
-    inside, half = stats.inside(number, values, rounding=told.PRINTED), stats.prediction(values).half_width
+    return found | {"published is": _where(number, values)}
+
+
+def _where(number: float, values, minus=None) -> str:
+    """Whether a published number lies where one further run of ours would, or one further gap of unpaired runs."""
+    inside = stats.inside(number, values, minus, rounding=told.PRINTED)
+    half = stats.prediction(values, minus).half_width
     if half < 1e-6:  # all of ours are equal, but for rounding
-        return found | {"published is": "as all of ours" if inside else "not as ours, all equal"}
+        return "as all of ours" if inside else "not as ours, all equal"
     where = "inside" if inside else "outside"
-    return found | {"published is": f"{where} ± {half:.1f}" if half >= 0.05 else f"{where} ± {half:.1g}"}
+    return f"{where} ± {half:.1f}" if half >= 0.05 else f"{where} ± {half:.1g}"
 
 
 def _select(frame: pd.DataFrame, labels: dict) -> pd.DataFrame:
@@ -171,11 +177,51 @@ def means(contrast: Mapping[str, pd.DataFrame], by: str) -> pd.DataFrame:
     rows = []
     for name, frame in contrast.items():
         for value, part in frame.groupby(by, sort=False):
-            ours = stats.interval(part["value"])
-            row = {"difference": name, by: value, "points": told.signed(ours.mean, 2)}
-            ends = "none: partly at chance" if contrasts.mixed(part) else _ends(ours, part["value"])
-            rows.append(row | {"95% interval": ends, "n": ours.n})
+            rows.append({"difference": name, by: value} | _mean(part))
     return pd.DataFrame(rows)
+
+
+def _mean(part: pd.DataFrame) -> dict[str, Any]:
+    ours = stats.interval(part["value"])
+    ends = "none: partly at chance" if contrasts.mixed(part) else _ends(ours, part["value"])
+    return {"points": told.signed(ours.mean, 2), "95% interval": ends, "n": ours.n}
+
+
+def gaps(
+    df: pd.DataFrame,
+    column: str,
+    pairs: Sequence[tuple[str, str]],
+    by: str | None = None,
+    published: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """A row per pair of arms of `column`, and value of the label `by`: mean difference over paired seeds, interval, n.
+
+    published: tidy rows with the same labels and `value`. Their difference stands beside ours where both arms have
+    one. The published runs were not paired: "inside ± h" says that it lies within h of our mean, where the difference
+    of two further runs with different seeds would with 95% (`stats.prediction`), from three seeds on and where no arm
+    is partly at chance.
+    """
+    rows = []
+    for one, other in pairs:
+        gap = contrasts.paired(df, column, one, other)
+        for value, part in gap.groupby(by, sort=False) if by else [(None, gap)]:
+            own = {} if by is None else {by: value}
+            row = {"difference": f"{one} − {other}"} | own | _mean(part)
+            if published is not None:
+                arms = [_select(df, own | {column: arm}) for arm in (one, other)]
+                row |= _published_gap(arms, [_select(published, own | {column: arm}) for arm in (one, other)])
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _published_gap(arms: Sequence[pd.DataFrame], theirs: Sequence[pd.DataFrame]) -> dict[str, str]:
+    if any(frame.empty for frame in theirs):
+        return {"published": "", "published is": ""}
+    number = float(theirs[0]["value"].iloc[0] - theirs[1]["value"].iloc[0])
+    few = min(map(len, arms)) < stats.LEAST_SEEDS
+    known = not few and not any(contrasts.partly_at_chance(arm) for arm in arms)
+    values = [contrasts.values(arm)["value"] for arm in arms]
+    return {"published": told.signed(number, 2), "published is": _where(number, *values) if known else ""}
 
 
 def beside(frames: Mapping[str, pd.DataFrame], by: str) -> pd.DataFrame:
@@ -184,15 +230,28 @@ def beside(frames: Mapping[str, pd.DataFrame], by: str) -> pd.DataFrame:
     return pd.concat(columns, axis=1).sort_index().fillna("").reset_index()
 
 
-def side_by_side(frames: Mapping[str, pd.DataFrame], rows: Sequence[str], value: str = told.ACCURACY) -> pd.DataFrame:
-    """The mean of `value` with its 95% interval for the arms of several sets: a row per arm, a column per set."""
+def side_by_side(
+    frames: Mapping[str, pd.DataFrame],
+    rows: Sequence[str],
+    value: str = told.ACCURACY,
+    published: Mapping[str, pd.DataFrame] | None = None,
+) -> pd.DataFrame:
+    """The mean of `value` with its 95% interval for the arms of several sets: a row per arm, a column per set.
+
+    published: tidy rows with the labels `rows` and `value`, for a column each, before those of the sets.
+    """
     columns = {}
     for name, frame in frames.items():
         arms = frame.groupby(list(rows), sort=False) if not frame.empty else ()
         columns[name] = pd.Series({arm: _cell(contrasts.cell(own, value, labels=list(rows))) for arm, own in arms})
     recorded = {name: column for name, column in columns.items() if len(column)}
-    table = pd.concat(recorded, axis=1).fillna("") if recorded else pd.DataFrame(columns=list(rows))
-    return table.rename_axis(list(rows)).reset_index() if recorded else table
+    if not recorded:
+        return pd.DataFrame(columns=list(rows))
+    table = pd.concat(recorded, axis=1)
+    for place, (name, frame) in enumerate((published or {}).items()):
+        theirs = {tuple(arm): f"{value:.2f}" for *arm, value in frame[[*rows, "value"]].itertuples(index=False)}
+        table.insert(place, name, pd.Series(theirs))
+    return table.fillna("").rename_axis(list(rows)).reset_index()
 
 
 def _cell(ours: stats.Interval | contrasts.Mixed) -> str:
@@ -219,16 +278,15 @@ def agreement(df: pd.DataFrame, rows: Sequence[str], published: pd.DataFrame, va
             continue
         if isinstance(contrasts.cell(arm, value, labels=list(rows)), contrasts.Mixed):
             mixed += 1
-        else:
+        elif len(arm) >= stats.LEAST_SEEDS:
             values = contrasts.values(arm, value, list(rows))["value"]
             inside.append(stats.inside(float(theirs["value"].iloc[0]), values, rounding=told.PRINTED))
-    compared = [answer for answer in inside if answer is not None]
     apart = (
         f" {told.count(mixed, 'arm')} {'is' if mixed == 1 else 'are'} partly at chance, without one." if mixed else ""
     )
-    if not compared:
-        return "No published value can be compared yet: it takes two seeds of ours." + apart
-    return f"{sum(compared)} of {len(compared)} published values lie in our 95% prediction intervals." + apart
+    if not inside:
+        return "No published value can be compared yet: it takes three seeds of ours." + apart
+    return f"{sum(inside)} of {len(inside)} published values lie in our 95% prediction intervals." + apart
 
 
 def layers(rows: Sequence[Mapping[str, Any]], block: str = "") -> pd.DataFrame:
@@ -269,25 +327,31 @@ def expected_errors(judged) -> str:
     return f"{counts} The regions were fixed knowing the published numbers, not ours."
 
 
-def at_chance(df: pd.DataFrame, rows: Sequence[str]) -> pd.DataFrame:
+def at_chance(df: pd.DataFrame, rows: Sequence[str], published: pd.DataFrame | None = None) -> pd.DataFrame:
     """A row per run that ended at chance or diverged: its arm and seed, its largest and its last training loss.
 
-    A test accuracy is at chance where it is within three standard deviations of that of a uniform guess.
+    A test accuracy is at chance where it is within three standard deviations of that of a uniform guess. published:
+    training losses by epoch, with the labels `rows`; the published run of an arm stands below those of ours.
     """
     made = []
     for labels, arm in df.groupby(list(rows), sort=False, dropna=False):
-        frame = contrasts.chance(arm, labels=list(rows))
-        for (_, run), lost in zip(arm.iterrows(), frame["value"], strict=True):
-            if lost:
-                course = {row["epoch"]: float(row["train_loss"]) for row in run["history"]}
-                worst = max(course, key=lambda epoch: math.inf if math.isnan(course[epoch]) else course[epoch])
-                row = dict(zip(rows, labels, strict=True)) | {"seed": run["seed"], "status": run["status"]}
-                row |= {"largest training loss": f"{course[worst]:.4g}", "in epoch": worst, "of": len(course)}
-                last = course[max(course)]
-                made.append(
-                    row | {"last training loss": f"{last:.4f}", "ln classes": f"{math.log(run['classes']):.4f}"}
-                )
+        frame, own = contrasts.chance(arm, labels=list(rows)), dict(zip(rows, labels, strict=True))
+        lost = arm[frame["value"].to_numpy(bool)]
+        for _, run in lost.iterrows():
+            course = {row["epoch"]: float(row["train_loss"]) for row in run["history"]}
+            made.append(own | {"seed": run["seed"], "status": run["status"]} | _course(course, run["classes"]))
+        theirs = _select(published, own) if published is not None and len(lost) else ()
+        if len(theirs):
+            course = dict(zip(theirs["epoch"], theirs["value"], strict=True))
+            made.append(own | {"seed": "", "status": "published"} | _course(course, lost["classes"].iloc[0]))
     return pd.DataFrame(made)
+
+
+def _course(course: Mapping[int, float], classes: int) -> dict[str, Any]:
+    """The largest loss, of which no number is the largest, and the last one, for losses by epoch."""
+    worst = max(course, key=lambda epoch: math.inf if math.isnan(course[epoch]) else course[epoch])
+    found = {"largest training loss": f"{course[worst]:.4g}", "in epoch": worst, "of": len(course)}
+    return found | {"last training loss": f"{course[max(course)]:.4f}", "ln classes": f"{math.log(classes):.4f}"}
 
 
 def plain(frame: pd.DataFrame) -> dict[str, Any]:

@@ -196,6 +196,12 @@ def test_a_title_is_wrapped_to_the_width_of_the_figure(width, most):
     assert figure.get_suptitle() == "short"
 
 
+def test_a_title_is_not_broken_within_a_name():
+    figure = Figure(figsize=(4, 3))
+    title_of(figure, "An order of layers, such as conv-LeakyReLU-BN, is one word")
+    assert "conv-LeakyReLU-BN," in figure.get_suptitle().split()
+
+
 def test_a_wrapped_title_fits_the_figure():
     figure, _ = new(8, 3)
     title_of(figure, TITLE)
@@ -499,6 +505,7 @@ def test_a_number_lies_in_its_cell_and_can_be_read():
     corners = axis.collections[0].get_coordinates()
     assert np.allclose(corners[0, :, 0], [-5, -3, -1, 1])
     assert np.allclose(corners[1:3, 0, 1], [math.log10(4) / 2, (math.log10(4) + math.log10(62)) / 2])
+    assert all(text.get_path_effects() for text in axis.texts)  # an edge, where the boundary crosses it
     ink = {float(text.get_text()): text.get_color() for text in axis.texts if text.get_text()}
     assert {ink[value] for value in (10.5, 20.5, 30.5, 40.5)} == {"white"}
     assert {ink[value] for value in (50.5, 60.5, 70.5, 80.5, 90.5)} == {"black"}
@@ -739,6 +746,15 @@ def test_on_a_logarithmic_axis_the_mean_is_geometric():
 def test_a_bound_is_drawn_in_every_panel():
     for axis in visible(DRAW["by_layer"]()):
         assert list(line(axis, "bound").get_ydata()) == [0.25, 0.25]
+
+
+def test_nested_lines_become_thinner_so_that_each_is_seen():
+    def widths(**options):
+        axis = plots.by_layer(runs(), "slope@1", "activation", "blocks", **options).axes[0]
+        return [found.get_linewidth() for found in axis.lines if not found.get_label().startswith("_")]
+
+    assert len(set(widths())) == 1
+    assert widths(nested=True) == sorted(set(widths(nested=True)), reverse=True)
 
 
 def test_layers_are_counted_from_the_input():

@@ -669,6 +669,12 @@ def test_multiply_accumulates_are_those_for_one_image_of_the_data(study):
     assert s.macs(conv, s.data()) == 27 * 4 * 64 + 36 * 6 * 16 + 6 * 4
 
 
+def test_parameters_are_counted_for_the_images_of_the_data(study):
+    s, net = study(), MLP(hidden=(4,))
+    assert s.count(net, s.data()) == (3 * 8 * 8 + 1) * 4 + (4 + 1) * 4
+    assert s.count(net, Data(name="mnist", size=20)) == 401 * 4 + 5 * 10
+
+
 def test_the_source_of_the_loop_is_shown(study, shown):
     study().source(nb.train.train_epoch)
     assert "def train_epoch(" in shown[0].data and shown[0].language == "python"

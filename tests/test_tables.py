@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from frames import ARM, T2, frame, theirs
+from scipy.stats import t as t_distribution
 
 from nbhelpers import records, tables
 
@@ -117,11 +118,12 @@ def test_an_arm_that_was_not_published_has_empty_cells():
     assert "published runs" not in tables.results(frame(tanh=[20, 22]), ARM, published=theirs("relu", 21))
 
 
-def test_nothing_is_compared_with_one_seed_or_on_other_images():
+def test_nothing_is_compared_with_fewer_than_three_seeds_or_on_other_images():
     one = only(tables.results(frame(relu=[20]), ARM, published=theirs("relu", 21)))
-    other = only(tables.results(frame(relu=[20, 22]), ARM, published=theirs("relu", 21), compare=False))
-    assert one["published is"] == other["published is"] == ""
-    assert one["published"] == other["published"] == "21.00 (n = 5)"
+    two = only(tables.results(frame(relu=[20, 22]), ARM, published=theirs("relu", 21)))
+    other = only(tables.results(frame(relu=[20, 22, 24]), ARM, published=theirs("relu", 21), compare=False))
+    assert one["published is"] == two["published is"] == other["published is"] == ""
+    assert one["published"] == two["published"] == other["published"] == "21.00 (n = 5)"
 
 
 def test_an_arm_partly_at_chance_shows_a_count_and_no_mean():
@@ -141,8 +143,8 @@ def test_agreement_counts_the_published_values_in_our_prediction_intervals():
 
 
 def test_agreement_leaves_out_what_cannot_be_compared():
-    df = frame(relu=[20, 22, 24], sigmoid=[22])
-    published = pd.concat([theirs("relu", 22), theirs("sigmoid", 22)])
+    df = frame(relu=[20, 22, 24], sigmoid=[22], tanh=[22, 23])
+    published = pd.concat([theirs(activation, 22) for activation in ("relu", "sigmoid", "tanh")])
     assert tables.agreement(df, ARM, published) == "1 of 1 published values lie in our 95% prediction intervals."
 
 
@@ -265,6 +267,17 @@ def test_runs_at_chance_are_listed_with_their_largest_and_last_training_loss():
     ]
 
 
+def test_below_the_runs_at_chance_of_an_arm_stands_the_published_one():
+    df = frame(relu=[10, 40], tanh=[41, 42]).assign(history=[losses(2.5, 2.3)] * 4)
+    published = pd.DataFrame({"activation": ["relu", "relu", "tanh"], "epoch": [1, 2, 1], "value": [7e11, 2.31, 2.0]})
+    ours, published_run = tables.at_chance(df, ["activation"], published).to_dict("records")
+    assert (ours["seed"], ours["status"]) == (0, "done")
+    assert published_run == {"activation": "relu", "seed": "", "status": "published"} | {
+        **{"largest training loss": "7e+11", "in epoch": 1, "of": 2},
+        **{"last training loss": "2.3100", "ln classes": "2.3026"},
+    }
+
+
 def test_no_number_is_the_largest_training_loss_of_a_run_that_diverged():
     df = with_a_diverged_run()
     df["history"] = [losses(1.0)] * 5 + [losses(2.0, 1e30, "nan")]
@@ -289,6 +302,15 @@ def test_side_by_side_has_a_column_for_each_set_that_is_recorded():
     assert relu["ran"] == f"22.00 [{22 - half:.2f}, {22 + half:.2f}], n = 3"
     assert relu["described"] == "30.00, n = 1"
     assert table["activation"].tolist() == ["relu", "sigmoid"]
+
+
+def test_side_by_side_has_published_values_first_for_the_arms_that_are_recorded():
+    for rows in (ARM, ["activation"]):
+        published = {"published": pd.concat([theirs("relu", 21.5), theirs("tanh", 9)])}
+        table = tables.side_by_side({"ran": frame(relu=[20], sigmoid=[30])}, rows, published=published)
+        assert list(table.columns) == [*rows, "published", "ran"]
+        assert table["published"].tolist() == ["21.50", ""]
+        assert table["ran"].tolist() == ["20.00, n = 1", "30.00, n = 1"]
 
 
 def test_side_by_side_with_one_label_and_a_mixed_cell():
@@ -318,6 +340,35 @@ def test_means_of_contrasts_by_hand():
         | {"95% interval": f"{2 - half:.2f} to {2 + half:.2f}", "n": 3},
         {"difference": "relu − sigmoid", "blocks": 8, "points": "-4.00", "95% interval": "", "n": 1},
     ]
+
+
+def test_gaps_stand_beside_the_published_ones_of_unpaired_runs():
+    df = frame(relu=[20, 22, 24], sigmoid=[15, 16, 17], tanh=[20, 21])
+    published = pd.concat([theirs("relu", 21), theirs("sigmoid", 14.5), theirs("tanh", 30)])
+    pairs = [("relu", "sigmoid"), ("relu", "tanh")]
+    table = tables.gaps(df, "activation", pairs, "blocks", published)
+    half = T2 / math.sqrt(3)
+    variances = 4 * 4 / 3, 1 * 4 / 3  # of one more run of each arm
+    t = t_distribution.ppf(0.975, sum(variances) ** 2 / sum(v**2 / 2 for v in variances))
+    assert table.to_dict("records") == [
+        {"difference": "relu − sigmoid", "blocks": 1, "points": "+6.00", "n": 3, "published": "+6.50"}
+        | {"95% interval": f"{6 - half:.2f} to {6 + half:.2f}"}
+        | {"published is": f"inside ± {t * math.sqrt(sum(variances)):.1f}"},
+        {"difference": "relu − tanh", "blocks": 1, "points": "+0.50", "n": 2, "published": "-9.00"}
+        | {"95% interval": "of 2 seeds: 0.00, 1.00", "published is": ""},
+    ]
+    far = pd.concat([theirs("relu", 40), theirs("sigmoid", 14.5)])
+    assert only(tables.gaps(df, "activation", pairs[:1], published=far))["published is"].startswith("outside")
+    alone = only(tables.gaps(df, "activation", pairs[:1], published=theirs("relu", 21)))
+    assert (alone["published"], alone["published is"]) == ("", "") and "blocks" not in alone
+    assert "published" not in tables.gaps(df, "activation", pairs, "blocks")
+
+
+def test_a_gap_of_an_arm_partly_at_chance_is_not_compared():
+    df = frame(relu=[20, 22, 24], sigmoid=[10, 30, 31])
+    published = pd.concat([theirs("relu", 21), theirs("sigmoid", 10)])
+    row = only(tables.gaps(df, "activation", [("relu", "sigmoid")], published=published))
+    assert (row["95% interval"], row["published"], row["published is"]) == ("none: partly at chance", "+11.00", "")
 
 
 def test_frames_beside_each_other_have_a_row_per_value_of_either():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from matplotlib import patheffects
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -165,8 +166,9 @@ def heat(
     for (i, j), number in np.ndenumerate(table.to_numpy()):
         if np.isnan(number):
             continue
-        ink = "white" if number < middle else "black"
-        axis.text(columns[j], rows[i], f"{number:.1f}", ha="center", va="center", fontsize=9, color=ink)
+        ink, edge = ("white", "black") if number < middle else ("black", "white")
+        text = axis.text(columns[j], rows[i], f"{number:.1f}", ha="center", va="center", fontsize=9, color=ink)
+        text.set_path_effects([patheffects.withStroke(linewidth=2, foreground=edge)])  # also across the boundary
     if boundary is not None:
         line = boundary.sort_values(y)
         axis.plot(

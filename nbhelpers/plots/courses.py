@@ -107,11 +107,13 @@ def _line(
     size: float = 0,
     apart: str = "",
     least: float = -np.inf,
+    width: float = 1.8,
 ) -> set[int]:
     """The mean of the rows of `series` with its 95% interval; geometric on a logarithmic axis.
 
     Of two rows the rows themselves, as thin lines. Returns how many rows there are. size: of the markers, where every
-    value has one. apart: what the rows are, where they are shown alone. least: the smallest value that can be.
+    value has one. apart: what the rows are, where they are shown alone. least: the smallest value that can be. width:
+    of the line.
     """
     if apart:
         for i, row in enumerate(series.to_numpy(float)):
@@ -127,7 +129,7 @@ def _line(
     ends[1] = np.maximum(ends[1], least)
     lonely = np.isfinite(ends[0]).sum() < 3  # a line of one point is none
     style = {"marker": "o", "markersize": size or 4} if size or lonely else {}
-    axis.plot(at, ends[0], color=shade, linewidth=1.6 if size else 1.8, label=label, **style)
+    axis.plot(at, ends[0], color=shade, linewidth=width, label=label, **style)
     if n.max() >= stats.LEAST_SEEDS:
         axis.fill_between(at, ends[1], ends[2], color=shade, alpha=0.2, linewidth=0)
     elif n.max() == 2:
@@ -166,6 +168,7 @@ def by_layer(
     bound: tuple[float, str] | None = None,
     logarithmic: bool = False,
     without: str = "",
+    nested: bool = False,
 ) -> Figure:
     """A probe with one number per layer, against the layer: a row of panels per moment, a panel per `panel` value.
 
@@ -173,6 +176,7 @@ def by_layer(
 
     A line is the mean over seeds (geometric on a logarithmic axis), its band the 95% interval. `bound` draws a
     horizontal line with its name. Layers with `without` in their names are left out.
+    nested: from arm to arm the lines become thinner, so that of lines that coincide each is seen.
     """
     panels, arms = list(dict.fromkeys(df[panel])) if panel else [None], list(dict.fromkeys(df[hue]))
     columns, rows = (len(panels), len(moments)) if panel else (len(moments), 1)
@@ -188,7 +192,8 @@ def by_layer(
                 table = tables.probe(own, probe, moment).dropna(axis=1, how="all")
                 table = table[[name for name in table if not without or without not in name]]
                 table, at = table.clip(lower=LEAST) if logarithmic else table, np.arange(1, table.shape[1] + 1)
-                counts |= _line(axis, at, table, colour(arm, i), str(arm), logarithmic, size=4)
+                width = 1.6 + 0.6 * (len(arms) - 1 - i) if nested else 1.6
+                counts |= _line(axis, at, table, colour(arm, i), str(arm), logarithmic, size=2.4 + width, width=width)
             if bound:
                 axis.axhline(bound[0], color="0.3", linestyle="--", linewidth=1.2, label=bound[1])
             if logarithmic:

@@ -102,7 +102,7 @@ def note_of(counts: set[int]) -> str | None:
 
 def title_of(figure: Figure, text: str) -> None:
     """The finding, as a bold title in as many lines as the figure's width asks for."""
-    lines = textwrap.wrap(text, max(20, int(figure.get_figwidth() / 0.112)))
+    lines = textwrap.wrap(text, max(20, int(figure.get_figwidth() / 0.112)), break_on_hyphens=False)
     figure.suptitle("\n".join(lines), fontweight="bold", fontsize=12, x=0.01, ha="left")
 
 
