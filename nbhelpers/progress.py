@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 from nbhelpers import data as datasets
 from nbhelpers import estimate, sweep
@@ -73,6 +74,14 @@ def carry_out(
     return failures
 
 
+def _has_width(stream: TextIO) -> bool:
+    """Whether the stream is a terminal on which a live line would be seen: some say that they are 0 columns wide."""
+    try:
+        return stream.isatty() and os.get_terminal_size(stream.fileno()).columns > 0
+    except OSError:  # it has no number of its own, as where it is redirected in Python
+        return True
+
+
 class Live:
     """The training of one net as a person watches it: one live line on a terminal, a line an epoch in a log."""
 
@@ -85,7 +94,7 @@ class Live:
         _, classes = datasets.describe(*_images(run))
         steps = run.recipe.steps_per_epoch
         self.images = steps * run.recipe.batch_size if steps else estimate.images(run, classes)[0]
-        hidden = not sys.stderr.isatty()
+        hidden = not _has_width(sys.stderr)
         line = "{percentage:.0f}%, {rate_noinv_fmt}, {remaining} left{desc}"  # what is cut off is the end
         total = epochs * self.images
         self.bar = tqdm(total=total, unit=" images", disable=hidden, dynamic_ncols=True, bar_format=line)

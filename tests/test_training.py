@@ -347,6 +347,23 @@ def test_on_a_terminal_there_is_one_live_line(make_run, monkeypatch):
     assert shown.count("\n") == 1 and shown.endswith("\n")
 
 
+@pytest.mark.skipif(os.name != "posix", reason="terminals of a POSIX system")
+@pytest.mark.parametrize(("columns", "live"), [(0, False), (80, True)])
+def test_a_terminal_that_says_no_width_gets_a_line_an_epoch(make_run, monkeypatch, capsys, columns, live):
+    import pty
+    from termios import tcsetwinsize
+
+    ends = pty.openpty()
+    tcsetwinsize(ends[1], (24, columns))
+    with os.fdopen(ends[0], "rb"), os.fdopen(ends[1], "w") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        shown = Live(1, make_run())
+        shown.step(60)
+        shown.epoch({"epoch": 1, "train_loss": 1.25})
+        assert shown.bar.disable != live and ("epoch 1/1: loss" in capsys.readouterr().out) != live
+        shown.close()
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="sends a signal as a terminal does")
 def test_an_interrupt_writes_the_state_and_resume_goes_on_to_the_same_weights(tmp_path, capsys):
