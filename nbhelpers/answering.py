@@ -96,7 +96,7 @@ def evaluate(trained: weights.Trained, source: str, device: str, folder: Path | 
         ("mistakes", assessment.mistakes(given.images, found)),
     ):
         records.write(folder / f"{name}.png", png(figure))
-    table = found.by_class().to_string(index=False, float_format=lambda value: f"{value:.2f}")
+    table = found.by_class().to_string(index=False, na_rep="-", float_format=lambda value: f"{value:.2f}")
     confusion = ["confusion: a row per true class, a column per answer", found.confusion().to_string(), ""]
     interval = f"95% interval {100 * share.low:.2f} to {100 * share.high:.2f} (Wilson)"
     return [

@@ -43,7 +43,7 @@ def reliability(found: Assessment) -> Figure:
     top.errorbar(
         used["confidence"], used["accuracy"], yerr=error, fmt="o-", color="#0173b2", capsize=3, label="this net"
     )
-    top.set(ylabel="share of right answers", xlim=(0, 1), ylim=(-0.03, 1.03))
+    top.set(ylabel="share of right answers", xlim=(0, 1.03), ylim=(-0.03, 1.03))
     top.legend(fontsize=9, loc="upper left")
     below.bar(
         bins["from"], bins["n"], width=bins["to"] - bins["from"], align="edge", color="#56b4e9", edgecolor="white"
