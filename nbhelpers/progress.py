@@ -1,8 +1,9 @@
-"""A sweep as a person watches it: what it will cost, a line per run, and how much is left."""
+"""A sweep as a person watches it: what it will cost, which runs are done, and how much is left."""
 
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +17,7 @@ from nbhelpers.records import Store
 from nbhelpers.run import Run
 
 SAVE_EVERY = 10  # seconds between two rewritings of what follows from the records
+BAR = 20  # characters
 REST = 20  # times that a rewriting took until the next one: of thousands of records it takes seconds
 
 
@@ -29,7 +31,7 @@ def carry_out(
     save: Callable[[], None],
     **how: Any,
 ) -> list[sweep.Failure]:
-    """Carry out the runs without a record, a printed line for each, and return those that failed.
+    """Carry out the runs without a record, saying which are done, and return those that failed.
 
     `save` is called now and then meanwhile; `how` are further options of `sweep.execute`. Raises InputError for a run
     that cannot work and RunError where the images are not those of the recorded runs, both before anything is trained.
@@ -61,12 +63,13 @@ def carry_out(
     if reason := devices.unusable_gpu():
         print(reason, flush=True)
     failures, started, saved, pause = [], time.monotonic(), 0.0, SAVE_EVERY
+    tell = _teller(len(todo))
     outcomes = sweep.execute(todo, store, workers=workers, device=device, fresh=fresh, **how)
     for done, (run, outcome) in enumerate(outcomes, 1):
         if isinstance(outcome, sweep.Failure):
             failures.append(outcome)
         left = duration((time.monotonic() - started) / done * (len(todo) - done))
-        print(f"[{done:>{len(str(len(todo)))}}/{len(todo)}] {name(run)}: {_said(outcome)}, {left} left", flush=True)
+        tell(done, f"{name(run)}: {_said(outcome)}, {left} left")
         if (begun := time.monotonic()) - saved > pause:
             save()
             saved = time.monotonic()
@@ -82,12 +85,33 @@ def _has_width(stream: TextIO) -> bool:
         return True
 
 
+def _teller(total: int) -> Callable[[int, str], None]:
+    """What tells of each finished run: a line each in a log; before a person one bar, which is written over."""
+    if not _watched():
+        return lambda done, said: print(f"[{done:>{len(str(total))}}/{total}] {said}", flush=True)
+    length = 0
+
+    def bar(done: int, said: str) -> None:
+        nonlocal length
+        full = BAR * done // total
+        line = f"{'█' * full}{'░' * (BAR - full)} {done}/{total} {said}"
+        print(f"\r{line.ljust(length)}", end="", flush=True)  # blanks over what is left of a longer one
+        length = len(line)
+
+    bar(0, "")
+    return bar
+
+
+def _watched() -> bool:
+    """Whether this is a notebook before a person: its front end could be asked a question; papermill's cannot."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return bool(getattr(getattr(shell, "kernel", None), "_allow_stdin", False))
+
+
 class Live:
     """The training of one net as a person watches it: one live line on a terminal, a line an epoch in a log."""
 
     def __init__(self, epochs: int, run: Run):
-        import sys
-
         from tqdm import tqdm
 
         self.epochs, self.started, self.seen = epochs, time.monotonic(), 0

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import types
 
 import psutil
 import pytest
@@ -264,6 +265,31 @@ def test_a_damaged_record_is_named_when_it_is_done_again(tmp_path, grid, capsys)
     store.path(grid[0].key).write_text("{")
     progress.carry_out(grid, store, **options)
     assert f"damaged, or of another version, and done again: {grid[0].key}.json\n" in capsys.readouterr().out
+
+
+def test_a_log_has_a_line_for_each_run_and_a_person_sees_one_bar(tmp_path, grid, capsys, monkeypatch):
+    options = {"device": "cpu", "workers": 1, "fresh": "", "save": lambda: None}
+    progress.carry_out(grid, Store(tmp_path / "log"), **options)
+    _, *lines = capsys.readouterr().out.splitlines()
+    assert [line[:5] for line in lines] == [f"[{i}/{len(grid)}]" for i in range(1, len(grid) + 1)]
+    monkeypatch.setattr(progress, "_watched", lambda: True)
+    progress.carry_out(grid, Store(tmp_path / "seen"), **options)
+    _, bar = capsys.readouterr().out.split("\n")  # no line ends after that of the cost
+    states = bar.split("\r")[1:]
+    assert [state.split()[1] for state in states] == [f"{i}/{len(grid)}" for i in range(len(grid) + 1)]
+    assert all(len(state.split()[0]) == progress.BAR for state in states)
+    assert sorted(map(len, states)) == list(map(len, states))  # none leaves an end of the one before
+    assert states[0].startswith("░" * progress.BAR) and states[-1].startswith("█" * progress.BAR)
+
+
+@pytest.mark.parametrize("asks", [True, False])
+def test_a_front_end_that_can_be_asked_is_one_with_a_person(monkeypatch, asks):
+    kernel = types.SimpleNamespace(_allow_stdin=asks)
+    shell = types.SimpleNamespace(get_ipython=lambda: types.SimpleNamespace(kernel=kernel))
+    monkeypatch.setitem(sys.modules, "IPython", shell)
+    assert progress._watched() is asks
+    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: None))
+    assert not progress._watched()
 
 
 def test_the_number_of_threads_is_restored_also_when_a_sweep_is_left_early(tmp_path, grid):
