@@ -55,12 +55,8 @@ class ConvNet(Spec):
         if not min(shape[1:]) >> len(self.pool):
             raise InputError(f"pool: {list(self.pool)}: nothing is left of {shape[1]}x{shape[2]} pixels")
         pooled_before_last_norm = sum(block < len(self.channels) for block in self.pool)
-        values = batch_size * (shape[1] >> pooled_before_last_norm) * (shape[2] >> pooled_before_last_norm)
-        if layers.name_of(self.norm) == "batch" and values == 1:
-            raise InputError(
-                f"batch_size: a batch of {batch_size} image, and 1 pixel of it where the last norm is: "
-                "BatchNorm needs more than one value per channel"
-            )
+        pixels = (shape[1] >> pooled_before_last_norm) * (shape[2] >> pooled_before_last_norm)
+        layers.check_values(self.norm, batch_size, pixels)
 
     def build(self, shape: tuple[int, int, int], classes: int):
         """The net for images of `shape` (channels, height, width); its input is (N, *shape)."""

@@ -77,9 +77,7 @@ def _check_size(what: str, shape: tuple[int, int, int], batch_size: int, halving
     """Raise InputError where BatchNorm after `halvings` of the image has no pixel, or a single value."""
     if not min(shape[1:]) >> halvings:
         raise InputError(f"{what}: nothing is left of {shape[1]}x{shape[2]} pixels")
-    if batch_size * -(-shape[1] // 2**halvings) * -(-shape[2] // 2**halvings) == 1:
-        raise InputError(f"batch_size: a batch of {batch_size} image, and 1 pixel of it where the last norm is: "
-                         "BatchNorm needs more than one value per channel")  # fmt: skip
+    layers.check_values("batch", batch_size, -(-shape[1] // 2**halvings) * -(-shape[2] // 2**halvings))
 
 
 RESIDUAL = {"stem": 64, "widths": (64, 128, 256, 512)}

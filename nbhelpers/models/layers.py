@@ -88,6 +88,15 @@ def check_norm(value: str | dict, widths: list[int]) -> None:
             raise InputError(f"groups: {groups_of(value, layer)}: does not divide the {width} channels of a block")
 
 
+def check_values(value: str | dict, batch_size: int, pixels: int) -> None:
+    """Raise InputError where BatchNorm would have one value per channel: one image, with one pixel at that layer."""
+    if name_of(value) == "batch" and batch_size * pixels == 1:
+        raise InputError(
+            f"batch_size: a batch of {batch_size} image, and {pixels} pixel of it where the last norm is: "
+            "BatchNorm needs more than one value per channel"
+        )
+
+
 def norm(value: str | dict, channels: int, layer: int):
     """The 2-d norm module of a checked `Norm` for `channels` channels at `layer`, None for "none"."""
     from torch import nn

@@ -56,12 +56,7 @@ class ResNet(Spec):
         halvings = len(self.blocks) - 1
         if not min(shape[1:]) >> halvings:
             raise InputError(f"blocks: {len(self.blocks)} stages: nothing is left of {shape[1]}x{shape[2]} pixels")
-        left = -(-shape[1] // 2**halvings) * -(-shape[2] // 2**halvings)
-        if layers.name_of(self.norm) == "batch" and batch_size * left == 1:
-            raise InputError(
-                f"batch_size: a batch of {batch_size} image, and 1 pixel of it where the last norm is: "
-                "BatchNorm needs more than one value per channel"
-            )
+        layers.check_values(self.norm, batch_size, -(-shape[1] // 2**halvings) * -(-shape[2] // 2**halvings))
 
     def build(self, shape: tuple[int, int, int], classes: int):
         """The net for images of `shape` (channels, height, width); its input is (N, *shape)."""
