@@ -89,7 +89,7 @@ def main() -> int:
             text = written.table(HEAD, ALIGN, [cells(row) for row in rows], about, FOOT)
             written.save(args.out / "verify", text, {"machine": about, "sets": rows})
     wrong = sum(len(row["findings"]) for row in rows)
-    print(f"{wrong} findings" if wrong else "all as recorded")
+    print(f"findings: {wrong}" if wrong else "all as recorded")
     return 1 if wrong else 0
 
 

@@ -183,7 +183,7 @@ def _verify(options: argparse.Namespace) -> int:
         print(f"{folder}:")
         found = verify.verify(Path(folder), options.runs, options.epochs, lambda line: print(f"  {line}", flush=True))
         wrong += sum(bool(finding.wrong) for finding in found)
-    print(f"{wrong} findings" if wrong else "all as recorded")
+    print(f"findings: {wrong}" if wrong else "all as recorded")
     return 1 if wrong else 0
 
 

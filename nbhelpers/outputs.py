@@ -51,7 +51,8 @@ def write_summary(
     """``summary.json``: `head`, how many runs there are, the verdicts, and where the records were made.
 
     `shown` is what else a reader is to see: the table of the result as text, and the figures with their titles.
-    `records` is the hash of the records behind it: a summary whose records have another one is stale.
+    `records` is the hash of the records behind it: a summary whose records have another one is stale. `courses` is
+    that of their epochs and probes.
     """
     made = [record["provenance"] for record in found]
     summary = {
@@ -60,6 +61,7 @@ def write_summary(
         "runs": {"planned": planned, "recorded": len(found)},
         "status": dict(sorted(Counter(record["status"] for record in found).items())),
         "records": records.digest(found),
+        "courses": records.courses(found),
         "verdicts": [verdict.to_dict() for verdict in verdicts],
         **shown,
         "hardware": dict(sorted(Counter(p["hardware"] for p in made).items())),

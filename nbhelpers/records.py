@@ -80,7 +80,20 @@ NUMBERS = json.JSONEncoder(sort_keys=True)
 
 def digest(found: Iterable[Mapping[str, Any]]) -> str:
     """SHA-256 over the numbers of the records (not over times and hosts), 16 hex digits."""
-    lines = sorted(NUMBERS.encode([record[name] for name in ("key", "status", "final", "correct")]) for record in found)
+    return _hash([record[name] for name in ("key", "status", "final", "correct")] for record in found)
+
+
+def courses(found: Iterable[Mapping[str, Any]]) -> str:
+    """SHA-256 over the epochs and probes of the records, 16 hex digits: what `digest` leaves out, to be quick."""
+
+    def epochs(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+        return [{name: value for name, value in row.items() if name != "seconds"} for row in record["history"]]
+
+    return _hash([record["key"], epochs(record), record["probes"]] for record in found)
+
+
+def _hash(values: Iterable[Any]) -> str:
+    lines = sorted(map(NUMBERS.encode, values))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 

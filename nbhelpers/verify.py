@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,10 @@ CHEAPEST = 3  # runs that are done again where no number is given
 LOSS = 1e-3  # relative difference of the first epoch's loss, on another machine
 ALPHA = 0.01  # of the prediction interval that the accuracy must lie in, on another machine
 
+FINAL = {"epochs", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "test_images"}
+EPOCH = {"epoch", "train_loss", "train_accuracy"}
 PROVENANCE = {"fingerprint", "device", "hardware", "threads", "wall_seconds", "versions"}
+VERSIONS = {"nbhelpers", "python", "torch", "numpy", "system"}
 
 
 @dataclass(frozen=True)
@@ -76,39 +80,48 @@ def damaged(path: Path) -> str:
 
 
 def _wrong(record: Mapping[str, Any], name: str) -> str:
-    if not (record.keys() >= records.PARTS and record["provenance"].keys() >= PROVENANCE):
+    final, history, made = record["final"], record["history"], record["provenance"]
+    parts = [(record, records.PARTS), (final, FINAL), (made, PROVENANCE), (made["versions"], VERSIONS)]
+    parts += [(row, EPOCH) for row in history]
+    if not all(part.keys() >= names for part, names in parts) or made["wall_seconds"] < 0:
         return "is damaged, or no record"
     if record["version"] != VERSION:
         return f"is of version {record['version']} of the computation; this is {VERSION}"
     if key_of(record["run"], record["version"]) != record["key"] or record["key"] != name:
         return "its seed, data, model or recipe are not those of its key: it was edited"
-    final, last = record["final"], record["history"][-1]
     right = int(records.unpack(record["correct"], final["test_images"]).sum())
     if not math.isclose(float(final["test_accuracy"]), 100 * right / final["test_images"], abs_tol=1e-9):
         return f"says {final['test_accuracy']} % accuracy, but {right} of {final['test_images']} images are right"
-    if str(final["train_loss"]) != str(last["train_loss"]):
-        return f"says a training loss of {final['train_loss']}, but {last['train_loss']} in its last epoch"
+    for name, said in (("train_loss", "a training loss"), ("train_accuracy", "a training accuracy")):
+        if str(final[name]) != str(history[-1][name]):
+            return f"says {said} of {final[name]}, but {history[-1][name]} in its last epoch"
+    recipe = record["run"]["recipe"]
+    planned = final["epochs"] if record["status"] == "diverged" else recipe.get("stop_after") or recipe["epochs"]
+    if not [row["epoch"] for row in history] == [*range(1, planned + 1)] == [*range(1, final["epochs"] + 1)]:
+        return f"has not the {planned} epochs that it should have"
     return ""
 
 
 def _together(folder: Path, good: Mapping[str, Mapping]) -> list[Finding]:
     """What is wrong between the records, the summary, and the images."""
     found, summary = [], records.read(folder / "summary.json")
-    if summary and good and summary.get("records") != records.digest(good.values()):
-        reason = "the records are not those that it was made from: render it again"
+    of_these = (records.digest(good.values()), records.courses(good.values()))
+    if summary and good and (summary.get("records"), summary.get("courses")) != of_these:
+        reason = "was not made from these records: some were edited, added or taken out since"
         found.append(Finding("summary.json", "compared with the records", reason))
     found += _listed(folder, good)
-    images: dict[tuple, set[str]] = {}
-    for record in good.values():
+    images: dict[tuple, dict[str, str]] = {}
+    for key, record in good.items():
         of = tuple(record["run"]["data"].get(name) for name in ("name", "size", "classes"))
-        images.setdefault(of, set()).add(record["provenance"]["fingerprint"])
+        images.setdefault(of, {})[key] = record["provenance"]["fingerprint"]
     for (name, *rest), own in images.items():
-        here = {datasets.load(name, *rest).fingerprint} if datasets.available(name) else own
-        if here != own or len(own) > 1:
-            reason = (
-                f"the records are of other pixels ({', '.join(sorted(own))}) than these ({', '.join(sorted(here))})"
-            )
-            found.append(Finding(name, "compared with the images", reason))
+        here = datasets.available(name)
+        right = datasets.load(name, *rest).fingerprint if here else statistics.mode(own.values())
+        held = "compared with the images" if here else "compared with the other records, as its images are not here"
+        for other in sorted({*own.values()} - {right}):
+            keys = [key for key, fingerprint in own.items() if fingerprint == other]
+            which = ", ".join(keys[:3]) + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
+            found.append(Finding(name, held, f"other pixels ({other}) than these ({right}) in {which}"))
     return found
 
 
@@ -119,17 +132,17 @@ def _listed(folder: Path, good: Mapping[str, Mapping]) -> list[Finding]:
         found.append(Finding("plan.json", "compared with the records", f"does not have {', '.join(other)}"))
     path = folder / "runs.csv"
     rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines())) if path.exists() else []
-    for key, row in {row["key"]: row for row in rows if row["key"] in good}.items():
+    for key, row in {row["key"]: row for row in rows if row.get("key") in good}.items():
         final = good[key]["final"]
         for name in ("train_loss", "train_accuracy", "test_accuracy"):
-            if good[key]["status"] == "done" and row[name] != f"{float(final[name]):.6g}":
-                reason = f"says {name} {row[name]} of {key}, the record {final[name]}"
+            if good[key]["status"] == "done" and row.get(name) != f"{float(final[name]):.6g}":
+                reason = f"says {name} {row.get(name)} of {key}, the record {final[name]}"
                 found.append(Finding("runs.csv", "compared with the records", reason))
     return found
 
 
 def again(record: Mapping[str, Any], arm: Sequence[Mapping[str, Any]], epochs: int | None, name: str) -> Finding:
-    """Do a recorded run again and compare; `arm`: the records of the other seeds with the same labels."""
+    """Do a recorded run again and compare; `arm`: the records of all seeds with the same labels."""
     run = rebuilt(record["run"])
     whole = len(record["history"])
     if epochs is not None and epochs < whole:
@@ -176,8 +189,8 @@ def explained(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
 def _bits(record: Mapping[str, Any], made: Mapping[str, Any]) -> str:
     for mine, theirs in zip(made["history"], record["history"], strict=False):
         for name in mine.keys() - {"seconds"}:
-            if mine[name] != theirs[name]:
-                return f"{name} of epoch {mine['epoch']} is {mine[name]}, recorded {theirs[name]}"
+            if mine[name] != theirs.get(name):
+                return f"{name} of epoch {mine['epoch']} is {mine[name]}, recorded {theirs.get(name)}"
     if len(made["history"]) == len(record["history"]):
         for name in ("test_loss", "test_accuracy"):
             if made["final"][name] != record["final"][name]:

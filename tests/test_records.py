@@ -12,7 +12,7 @@ from filelock import Timeout
 
 from nbhelpers import records
 from nbhelpers.errors import RunError
-from nbhelpers.records import Store, digest, read, read_plan
+from nbhelpers.records import Store, courses, digest, read, read_plan
 from nbhelpers.run import VERSION, Run, key_of
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -255,5 +255,6 @@ def test_every_committed_rendering_is_of_the_records_beside_it():
         plan = read_plan(path.parent)
         found = {run["key"]: record for run in plan if (record := Store(path.parent).load(run["key"]))}
         assert read(path)["records"] == digest(found.values()), path
+        assert read(path)["courses"] == courses(found.values()), path
         rows = (path.parent / "runs.csv").read_text(encoding="utf-8").splitlines()
         assert len(rows) == 1 + sum(run["key"] in found for run in plan), path

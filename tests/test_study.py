@@ -478,7 +478,7 @@ def test_the_summary_holds_verdicts_and_the_hash_of_the_records(study, shown):
     s.finish()
     summary = json.loads((s.store.folder / "summary.json").read_text(encoding="utf-8"))
     found = [s.store.load(run.key) for run in runs(s, 3)]
-    assert summary["records"] == records.digest(found)
+    assert (summary["records"], summary["courses"]) == (records.digest(found), records.courses(found))
     assert [verdict["text"] for verdict in summary["verdicts"]] == ["ReLU is better", "ReLU is much better"]
     assert all(verdict["verdict"] in ("holds", "fails", "undecided") for verdict in summary["verdicts"])
     assert all(verdict["planned"] == verdict["n"] == 3 for verdict in summary["verdicts"])
@@ -491,13 +491,16 @@ def test_the_hash_is_one_of_numbers_and_not_of_times_hosts_or_order(study):
     s = study()
     s.sweep(runs(s))
     found = [s.store.load(run.key) for run in runs(s)]
-    whole = records.digest(found)
+    whole, courses = records.digest(found), records.courses(found)
     moved = json.loads(json.dumps(found[::-1]))
     moved[0]["provenance"]["wall_seconds"] = 99
     moved[0]["provenance"]["hardware"] = "another"
+    moved[0]["history"][0]["seconds"] = 99
     assert records.digest(moved) == whole and re.fullmatch("[0-9a-f]{16}", whole)
     moved[0]["final"]["test_accuracy"] += 1
-    assert records.digest(moved) != whole != records.digest(found[:3])
+    assert records.digest(moved) != whole != records.digest(found[:3]) and records.courses(moved) == courses
+    moved[0]["history"][0]["train_loss"] += 1
+    assert records.courses(moved) != courses != records.courses(found[:3])
 
 
 def test_a_missing_record_makes_verdicts_interim(study, monkeypatch, shown):

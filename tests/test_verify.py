@@ -1,6 +1,7 @@
 """Recorded runs are done again: what is as recorded passes, what was edited or comes out otherwise does not."""
 
 import json
+import types
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from nbhelpers.errors import InputError
 from nbhelpers.models import MLP
 from nbhelpers.records import Store
 from nbhelpers.run import key_of
+
+OTHERS = "summary.json: was not made from these records: some were edited, added or taken out since"
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +46,16 @@ def edit(folder, change, position: int = 0) -> str:
     return path.name
 
 
+def edit_all(folder, change) -> None:
+    """Change all records, and forge the summary too: what is left to find it out is to train again."""
+    for position in range(7):
+        edit(folder, change, position)
+    found = [json.loads(path.read_text()) for path in (folder / "runs").glob("*.json")]
+    summary = json.loads((folder / "summary.json").read_text())
+    summary |= {"records": records.digest(found), "courses": records.courses(found)}
+    (folder / "summary.json").write_text(records.dump(summary))
+
+
 def wrong(folder, **options) -> list[str]:
     said = []
     found = verify.verify(folder, say=said.append, **options)
@@ -74,11 +87,19 @@ def test_the_cheapest_are_taken_and_only_so_many_epochs(recorded):
         (lambda r: r.update(final=None), "is damaged, or no record"),
         (lambda r: r["provenance"].pop("threads"), "is damaged, or no record"),
         (lambda r: r["history"].clear(), "is damaged, or no record"),
+        (lambda r: r["provenance"].update(wall_seconds="short"), "is damaged, or no record"),
+        (lambda r: r["provenance"]["versions"].pop("torch"), "is damaged, or no record"),
+        (lambda r: r["final"].pop("train_accuracy"), "is damaged, or no record"),
+        (lambda r: r["history"][0].pop("train_loss"), "is damaged, or no record"),
+        (lambda r: r["final"].update(train_accuracy=0.1), "says a training accuracy of 0.1, but "),
+        (lambda r: r["final"].update(epochs=2), "has not the 3 epochs that it should have"),
+        (lambda r: r["history"].pop(0), "has not the 3 epochs that it should have"),
         (lambda r: r.update(version=99), "is of version 99 of the computation"),
     ],
 )
 def test_an_edited_record_is_found_without_training(copied, change, reason):
-    name = edit(copied, change)
+    whole = [path for path in sorted((copied / "runs").glob("*.json")) if len(records.read(path)["history"]) == 3]
+    name = edit(copied, change, sorted((copied / "runs").glob("*.json")).index(whole[0]))
     found = wrong(copied, runs=0)
     assert found[0].startswith(f"{name}: {reason}")
 
@@ -98,9 +119,29 @@ def forged_loss(record):
 def test_a_number_edited_with_all_that_it_follows_from_is_found_by_summary_and_table(copied, change, said):
     name = edit(copied, change)
     found = wrong(copied, runs=0)
-    assert found[0] == "summary.json: the records are not those that it was made from: render it again"
+    assert found[0] == OTHERS
     assert found[1].startswith(f"runs.csv: says {said} ") and name.removesuffix(".json") in found[1]
     assert len(found) == 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda r: r["history"][0].update(train_loss=0.125),
+        lambda r: r["history"][0].update(train_accuracy=99.0),
+        lambda r: r["probes"].update({"gradient_norms@1": 1.0}),
+        lambda r: r["final"].update(test_loss=0.125),
+    ],
+    ids=["loss of an epoch", "accuracy of an epoch", "probe", "test loss"],
+)
+def test_a_number_that_the_record_says_once_is_found_by_the_summary_without_training(copied, change):
+    edit(copied, change)
+    assert wrong(copied, runs=0) == [OTHERS]
+
+
+def test_a_table_of_other_columns_is_found(copied):
+    (copied / "runs.csv").write_text((copied / "runs.csv").read_text().replace("train_loss", "loss"))
+    assert len(found := wrong(copied, runs=0)) == 7 and found[0].startswith("runs.csv: says train_loss None of ")
 
 
 def test_a_record_of_another_seed_under_its_own_name_is_found(copied):
@@ -116,12 +157,11 @@ def test_a_record_of_another_seed_under_its_own_name_is_found(copied):
 
 def test_a_run_that_is_taken_out_is_found_by_the_summary(copied):
     sorted((copied / "runs").glob("*.json"))[0].unlink()
-    assert wrong(copied, runs=0) == ["summary.json: the records are not those that it was made from: render it again"]
+    assert wrong(copied, runs=0) == [OTHERS]
 
 
 def test_an_edited_loss_is_found_by_training(copied):
-    for position in range(7):
-        edit(copied, lambda r: r["history"][0].update(train_loss=r["history"][0]["train_loss"] + 1e-7), position)
+    edit_all(copied, lambda r: r["history"][0].update(train_loss=r["history"][0]["train_loss"] + 1e-7))
     found = wrong(copied, runs=1, epochs=1)
     assert len(found) == 1 and "train_loss of epoch 1 is " in found[0] and ", recorded " in found[0]
     assert found[0].endswith("all else is the same: the record was edited, or a machine erred")
@@ -133,42 +173,52 @@ def test_a_difference_in_bits_is_explained_by_what_else_differs(copied):
         record["provenance"]["commit"] = "0123456789ab"
         record["provenance"]["versions"]["python"] = "3.9.0"
 
-    for position in range(7):
-        edit(copied, change, position)
+    edit_all(copied, change)
     (found,) = wrong(copied, runs=1, epochs=1)
     assert "different are commit 0123456789ab, here " in found and "; python 3.9.0, here " in found
 
 
 def test_a_record_of_a_gpu_is_done_again_where_there_is_none(copied):
-    for position in range(7):
-        edit(copied, lambda r: r["provenance"].update(device="cuda", hardware="a GPU"), position)
+    edit_all(copied, lambda r: r["provenance"].update(device="cuda", hardware="a GPU"))
     found = verify.verify(copied, runs=1, say=lambda line: None)
     assert found[0].how.startswith("done again, within seeds (hardware a GPU, here ") and not found[0].wrong
 
 
 def test_the_prefix_of_a_run_is_held_against_its_first_epochs(copied):
     """Of three epochs the last is edited: two of them come out as recorded, all three do not."""
-    for position in range(7):
-        edit(copied, lambda r: r["history"][-1].update(lr=0.125), position)
+    edit_all(copied, lambda r: r["history"][-1].update(lr=0.125))
     assert wrong(copied, runs=7, epochs=1) == []
     assert all("lr of epoch" in line for line in wrong(copied, runs=7)) and len(wrong(copied, runs=7)) == 7
 
 
 def test_an_edited_fingerprint_is_found(copied):
-    edit(copied, lambda r: r["provenance"].update(fingerprint="0123456789abcdef"))
-    assert "shapes: the records are of other pixels (0123456789abcdef, " in wrong(copied, runs=0)[0]
+    key = edit(copied, lambda r: r["provenance"].update(fingerprint="0123456789abcdef")).removesuffix(".json")
+    (found,) = wrong(copied, runs=0)
+    assert found.startswith("shapes: other pixels (0123456789abcdef) than these (") and found.endswith(f" in {key}")
+
+
+def test_other_images_than_the_recorded_ones_are_one_finding(copied, monkeypatch):
+    monkeypatch.setattr(verify.datasets, "load", lambda *_: types.SimpleNamespace(fingerprint="0123456789abcdef"))
+    (found,) = wrong(copied, runs=0)
+    assert found.startswith("shapes: other pixels (") and " than these (0123456789abcdef) in " in found
+    assert found.endswith(" and 4 more")
+
+
+def test_without_the_images_the_records_are_held_against_each_other(copied, monkeypatch):
+    monkeypatch.setattr(verify.datasets, "available", lambda name: False)
+    key = edit(copied, lambda r: r["provenance"].update(fingerprint="0123456789abcdef")).removesuffix(".json")
+    (found,) = [finding for finding in verify.verify(copied, runs=0) if finding.wrong]
+    assert "as its images are not here" in found.how and found.wrong.endswith(f" in {key}")
 
 
 def test_on_another_machine_it_must_agree_within_seeds(copied):
-    for position in range(7):
-        edit(copied, lambda r: r["provenance"].update(hardware="another processor"), position)
+    edit_all(copied, lambda r: r["provenance"].update(hardware="another processor"))
     found = verify.verify(copied, runs=7, say=lambda line: None)
     assert all(
         finding.how.startswith("done again, within seeds (hardware another processor, here ") for finding in found
     )
     assert not [finding for finding in found if finding.wrong]
-    for position in range(7):
-        edit(copied, lambda r: r["history"][0].update(train_loss=r["history"][0]["train_loss"] * 1.01), position)
+    edit_all(copied, lambda r: r["history"][0].update(train_loss=r["history"][0]["train_loss"] * 1.01))
     assert "the first epoch's loss is " in wrong(copied, runs=1)[0]
 
 
