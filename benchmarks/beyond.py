@@ -39,8 +39,8 @@ fingerprint, and else come through Ray's object store, once for each node. Resul
 `--param runs_per_gpu=4` lets four runs share a GPU, `--param processes=8` splits each run over eight GPUs of a node
 instead, `--param run_limit=3600` ends a run that takes longer than an hour. Only a run whose worker or node was lost is
 tried again, {tries} times in all; one that failed is reported. Ctrl-C ends all of them, and the same command goes on
-from the records. What a run computes on is `cuda` where a node has a GPU, and then no run goes to a node without one;
-`--param device=cpu` takes all nodes.
+from the records. What a run computes on is `cuda` where a node that is there at the start has a GPU, and then no run
+goes to a node without one; `--param device=cpu` takes all nodes, and `--param device=cuda` waits for a node with a GPU.
 
 ## A laptop
 
@@ -146,7 +146,7 @@ def accidents(found: Mapping[str, Any]) -> str:
         f"{total['begun_again']}. On the nodes that joined in place of killed ones "
         f"{sum(joined)} runs were carried out, {min(joined)} to {max(joined)} each. "
         "[Table](../benchmarks/cluster.md).\n\nWhere Ray was started for the runs (`--ray local`) and the driver is "
-        "killed outright, two helpers of Ray's, which compute nothing, end about a minute later than the rest.\n"
+        "killed outright, two helpers of Ray's, which compute nothing, end later than the rest.\n"
     )
 
 

@@ -4,6 +4,7 @@ Their tables and figures are made anew too. Every number on the page comes from 
 compares the page with what `page` returns.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,13 @@ REASONS = {  # change: what is to be known about it besides its time
 }
 
 
+def studies() -> str:
+    """Which study is meant by the short names of the tables."""
+    named = {name.split(",")[0]: study for name, (study, *_) in shares.CHOSEN.items()}
+    said = ", ".join(f"*{name}* `{study}`" for name, study in named.items())
+    return f"In the tables, the studies are {said}; *resnet* are nets of `ResNet_CIFAR10` in their full width.\n"
+
+
 def seconds(value: float) -> str:
     return f"{value:.2g} s" if value < 10 else f"{value:,.0f} s"
 
@@ -48,6 +56,16 @@ def span(values: list[float], digits: int = 2) -> str:
     """The least and the greatest, once where they look the same."""
     ends = [f"{value:.{digits}f}" for value in (min(values), max(values))]
     return ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"
+
+
+def listed(names: Iterable[str]) -> str:
+    """Rows by name, which has commas in it."""
+    return ", ".join(f"*{name}*" for name in names)
+
+
+def ratio(row: Row, one: str, other: str) -> float:
+    """How many times as long a step of `one` takes as one of `other`."""
+    return row["variants"][one]["seconds_per_step"] / row["variants"][other]["seconds_per_step"]
 
 
 def of_runs(rows: list[Row], fixed_cost: float) -> str:
@@ -59,14 +77,17 @@ def of_runs(rows: list[Row], fixed_cost: float) -> str:
         share = 100 * fixed_cost / (fixed_cost + sweep)
         lines.append([study, name, str(done["runs"]), f"{done['seconds'] / 3600:.2f}", f"{share:.2g}"])
     head = ["Study", "Set", "Recorded runs", "Their CPU time, h", "Fixed cost, %"]
+    absent = [name for name in shares.CHOSEN if name not in {row["name"] for row in rows}]
+    untimed = f" Not timed yet: {listed(absent)}." if absent else ""
     part = {name: span([100 * row["shares"][name]["share"] for row in rows], 1) for name in shares.PARTS}
     step = [100 * sum(row["shares"][name]["share"] for name in ("forward", "backward")) for row in rows]
     return (
         f"## In a run\n\nForward and backward are {span(step, 0)}% of a run's time, loading its batches "
         f"{part['loading']}%, the optimizer {part['optimizer']}%, evaluation {part['evaluation']}%, the probes "
-        f"{part['probes']}%.\n\n![](../benchmarks/shares.png)\n\n{shares.table(rows)}\n"
+        f"{part['probes']}%.{untimed}\n\n![](../benchmarks/shares.png)\n\n{shares.table(rows)}\n"
         f"Beside its runs a set pays once for its notebook, {seconds(fixed_cost)} (at the end of this page). As a "
-        "share of the set's wall time with two workers, if their CPU time were all of it:\n\n"
+        "share of the set's wall time with two workers, if their CPU time were all of it, for the runs that were "
+        "recorded on the day of the table above:\n\n"
         f"{bench.table(head, lines, text=2)}"
     )
 
@@ -75,7 +96,9 @@ def of_steps(rows: list[Row]) -> str:
     reached = [row for row in rows if row["target"]["speedup"]]
     missed = [r["name"] for r in reached if round(r["speedup"], 2) < r["target"]["speedup"]]
     missed += [r["name"] for r in rows if round(r["share_of_bound"], 2) < r["target"]["share_of_bound"]]
-    said = f"Not all targets are reached: {'; '.join(dict.fromkeys(missed))}." if missed else "All targets are reached."
+    said = f"Not all targets are reached: {listed(dict.fromkeys(missed))}." if missed else "All targets are reached."
+    if over := [row["name"] for row in reached if ratio(row, "textbook", "bound") < row["target"]["speedup"]]:
+        said += f" No loop could reach the speed-up aimed at in {listed(over)}: the net alone takes too long there."
     return (
         f"## In a training step\n\nThe loop takes {span([row['speedup'] for row in rows])} times as many steps a "
         f"second as the textbook's, and {span([100 * row['share_of_bound'] for row in rows], 0)}% of what the net "
@@ -119,7 +142,7 @@ def sentence(change: str, rows: list[Row]) -> str:
         where = slower if low > 1 and ratio > CLEAR else faster if high < 1 and ratio < 1 / CLEAR else same
         where.append(f"{row['name']} ({ratio:.2f})")
     parts = [
-        f"{what} in {', '.join(f'*{one}*' for one in found)}"
+        f"{what} in {listed(found)}"
         for what, found in (("slower", slower), ("faster", faster), ("no clear difference", same))
         if found
     ]
@@ -163,7 +186,7 @@ def page(folder: Path = bench.HERE) -> str:
     cost = next(row["now"]["seconds"] for row in found["fixed"] if row["name"] == "a notebook from its records")
     parts = [of_runs(found["shares"], cost), of_steps(found["loop"]), of_sweeps(found["sweeps"])]
     parts += [of_batch_sizes(found["batch_sizes"]), of_changes(found["tried"]), of_fixed(found["fixed"]), UNTRIED]
-    return "\n".join([INTRODUCTION, *parts])
+    return "\n".join([INTRODUCTION, studies(), *parts])
 
 
 def main() -> None:

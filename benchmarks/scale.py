@@ -31,7 +31,8 @@ FOOT = """\
 The runs do nothing: each answers at once with a record as large as a committed one, and what is left is handing out,
 sending back and recording. Milliseconds: from the first record to the last, over the runs between; the start of the
 workers is apart. A record is written to a temporary file, flushed to the disk and renamed: the first row does that
-alone. Memory: resident set of the process that drives the sweep. List: `nbhelpers list`, with the start of Python.
+alone. Memory: resident set of the process that drives the sweep. List: `nbhelpers list`, with the start of Python,
+median of three.
 Table: all records read and arranged as rows, with `runs.csv` written, imports apart.
 """
 

@@ -37,6 +37,7 @@ CHOSEN = {  # row: study, set, labels of the run
     "study3": ("Conv_Activation_Norm_Position", "ran", {"order": "conv-BN-ReLU"}),
     "study4": ("ImageNet_MLP_ScaledReLU", "ran", {"arm": "ReLU, softmax"}),
     "study5": ("ResNet_CIFAR10", "cpu", {"arm": "resnet26, 5 epochs"}),
+    "zoo": ("Activation_Zoo", "cpu", {"family": "inception", "activation": "ReLU"}),
     "lesson": ("Building_First_Neural_Networks", "ran", {"part": "shape", "arm": "squeeze and expand"}),
 }
 PARTS = {  # in the order of a run

@@ -51,6 +51,19 @@ def test_a_changed_number_changes_the_page(script, tmp_path):
     assert page != script("page").page()
 
 
+def test_the_page_says_what_the_net_alone_would_miss_and_which_run_is_not_timed(script):
+    page, bench = script("page"), script("side_by_side")
+    slow = {"seconds_per_step": 1.0}
+    row = bench.load("loop")[0] | {"name": "slow", "speedup": 1.5, "target": {"speedup": 2.0, "share_of_bound": 0.9}}
+    row["variants"] = row["variants"] | {"textbook": row["variants"]["textbook"] | {"seconds_per_step": 1.9}}
+    row["variants"]["bound"] = row["variants"]["bound"] | slow
+    assert "No loop could reach the speed-up aimed at in *slow*: " in page.of_steps([row])
+    row["variants"]["bound"] = row["variants"]["bound"] | {"seconds_per_step": 0.5}
+    assert "No loop" not in page.of_steps([row])
+    rows = bench.load("shares")
+    assert f"Not timed yet: *{rows[0]['name']}*" in page.of_runs([*rows[1:], rows[0] | {"name": "zoo"}], 1.0)
+
+
 @pytest.mark.parametrize("name", ["loop", "batch_sizes", "sweeps", "tried", "fixed", "shares"])
 def test_a_table_is_what_its_file_says(script, name):
     bench = script("side_by_side")
