@@ -66,6 +66,11 @@ def cells(row: Mapping[str, Any]) -> list[Any]:
     return [*counts, row["minutes"], "; ".join(row["findings"]) or "nothing"]
 
 
+def text(found: Mapping[str, Any]) -> str:
+    """The table, from what its JSON file holds."""
+    return written.table(HEAD, ALIGN, [cells(row) for row in found["sets"]], found["machine"], FOOT)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
@@ -86,8 +91,8 @@ def main() -> int:
             return 2
         print(written.row(cells(rows[-1])), flush=True)
         if not args.only:
-            text = written.table(HEAD, ALIGN, [cells(row) for row in rows], about, FOOT)
-            written.save(args.out / "verify", text, {"machine": about, "sets": rows})
+            found = {"machine": about, "sets": rows}
+            written.save(args.out / "verify", text(found), found)
     wrong = sum(len(row["findings"]) for row in rows)
     print(f"findings: {wrong}" if wrong else "all as recorded")
     return 1 if wrong else 0

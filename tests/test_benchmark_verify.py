@@ -8,8 +8,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # benchmarks are not installed
 
-from benchmarks import verify, written
+from benchmarks import quoted, verify, written
 from nbhelpers import outputs, records, sweep
+
+BENCHMARKS = Path(verify.__file__).parent
 
 
 @pytest.fixture
@@ -27,6 +29,20 @@ def change(path: Path, **provenance) -> None:
     record = json.loads(path.read_text())
     record["provenance"] |= provenance
     path.write_text(records.dump(record))
+
+
+def test_the_committed_table_is_what_its_file_says():
+    found = json.loads((BENCHMARKS / "verify.json").read_text(encoding="utf-8"))
+    assert (BENCHMARKS / "verify.md").read_text(encoding="utf-8") == verify.text(found)
+
+
+def test_a_changed_number_changes_what_the_readme_quotes(tmp_path):
+    found = json.loads((BENCHMARKS / "verify.json").read_text(encoding="utf-8"))
+    found["sets"][0] |= {"records": 1234, "whole": 1000, "findings": ["x.json: was edited"]}
+    (tmp_path / "verify.json").write_text(json.dumps(found))
+    others = [sum(row[name] for row in found["sets"][1:]) for name in ("whole", "records")]
+    said = quoted.sentences(tmp_path)
+    assert f"**Records**: {1000 + others[0]} of {1234 + others[1]} in " in said and "findings: 1." in said
 
 
 def test_committed_sets_are_verified_and_the_table_says_so(results, tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """Some of the faults that `make test-faults` stages; and the staging finds out where a guard is gone."""
 
+import json
 import os
 import signal
 import sys
@@ -10,9 +11,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # benchmarks are not installed
 
-from benchmarks import written
+from benchmarks import quoted, written
 from benchmarks.faults import accidents, guards, signals, stage
-from benchmarks.faults.__main__ import all_of, cells
+from benchmarks.faults.__main__ import all_of, cells, text
 from benchmarks.faults.stage import Tally
 
 pytestmark = [
@@ -71,8 +72,36 @@ def test_what_was_never_staged_is_not_sound():
     assert not any(Tally("x", times=1, **{count: 1}).sound for count in ("lost", "repeated", "orphans"))
 
 
+def test_a_fault_of_which_the_product_takes_no_notice_is_given_up_and_not_sound():
+    tally = Tally("x")
+    assert sum(1 for _ in tally.draws(2)) == 2 * stage.DRAWS and not tally.sound
+    for _ in tally.draws(2):
+        tally.times += 1
+    assert (tally.times, tally.sound) == (2, True)
+    assert not Tally("x", wanted=2, times=1).sound
+
+
+def test_the_committed_table_is_what_its_file_says():
+    folder = Path(written.__file__).parent
+    if not (folder / "faults.json").exists():
+        pytest.skip("no table in this checkout: make test-faults")
+    found = json.loads((folder / "faults.json").read_text(encoding="utf-8"))
+    assert (folder / "faults.md").read_text(encoding="utf-8") == text(found)
+
+
+def test_the_readme_quotes_the_sums_of_the_table(tmp_path):
+    about = {"processor": "one", "cores": 2, "torch": "2", "date": "2026-01-02T03:04:05+00:00"}
+    tallies = [Tally("a", times=5, lost=1, repeated=2, orphans=3), Tally("b", times=2, orphans=1)]
+    found = {"machine": about, "faults": [vars(tally) for tally in tallies]}
+    (tmp_path / "faults.json").write_text(json.dumps(found))
+    said = quoted.sentences(tmp_path)
+    assert "**Accidents**: 7 staged in 2 kinds" in said and said.endswith("one, 2 cores, 2026-01-02.")
+    assert "Runs lost: 1; recorded runs done again: 2; processes left behind: 4." in said
+    assert "| a | 5 | 1 | 2 | 3 | 0 |" in text(found)
+
+
 def test_the_table_has_every_count_and_what_is_said():
-    tally = Tally("a fault", 7, 1, 2, 3, 4, Counter({"so": 5, "or | so": 2}))
+    tally = Tally("a fault", 7, 7, 1, 2, 3, 4, Counter({"so": 5, "or | so": 2}))
     assert written.row(cells(tally)) == "| a fault | 7 | 1 | 2 | 3 | 4 | so (5×); or / so (2×) |"
 
 

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from benchmarks import written
 from benchmarks.faults import accidents, guards, signals, stage
@@ -39,6 +42,12 @@ def cells(tally: Tally) -> list[object]:
     return [tally.fault, tally.times, tally.lost, tally.repeated, tally.orphans, tally.begun_again, "; ".join(seen)]
 
 
+def text(found: Mapping[str, Any]) -> str:
+    """The table, from what its JSON file holds."""
+    tallies = [Tally(**row | {"said": Counter(row["said"])}) for row in found["faults"]]
+    return written.table(HEAD, ALIGN, [cells(tally) for tally in tallies], found["machine"], FOOT)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--light", type=int, default=20, help="times of each signal in a light execution")
@@ -63,8 +72,8 @@ def main() -> int:
     with ThreadPoolExecutor(args.at_once) as threads:
         tallies = list(threads.map(carry_out, chosen))
     if not args.only and not args.without:
-        text = written.table(HEAD, ALIGN, [cells(tally) for tally in tallies], about, FOOT)
-        written.save(args.out / "faults", text, {"machine": about, "faults": [vars(tally) for tally in tallies]})
+        found = {"machine": about, "faults": [vars(tally) for tally in tallies]}
+        written.save(args.out / "faults", text(found), found)
     wrong = [tally.fault for tally in tallies if not tally.sound]
     print(f"not zero, or not staged: {'; '.join(wrong)}" if wrong else "nothing lost, nothing repeated, no orphans")
     return 1 if wrong else 0

@@ -43,7 +43,7 @@ def wait_for_records(play: Stage, execution: Execution, count: int) -> None:
 def full_disk(kind: str, times: int) -> Tally:
     """No space is left after some records; then there is again."""
     tally, draw = Tally(), random.Random(1)
-    while tally.times < times:
+    for _ in tally.draws(times):
         with stage(kind) as play, small_disk(play.results, 4 * MIB) as mounted:
             if not mounted:
                 break
@@ -62,7 +62,7 @@ def full_disk(kind: str, times: int) -> Tally:
 def full_quota(kind: str, times: int) -> Tally:
     """A record cannot be written to its end, as its file may not grow so large: what needs no right to mount a disk."""
     tally, draw = Tally(), random.Random(2)
-    while tally.times < times:
+    for _ in tally.draws(times):
         with stage(kind) as play:
             execution = play.start()
             wait_for_records(play, execution, draw.randint(1, play.settings["runs"] // 2))
@@ -114,7 +114,7 @@ def two_at_once(kind: str, times: int, guard: str = "") -> Tally:
 def moved(kind: str, times: int, meanwhile: bool) -> Tally:
     """The results folder is moved, while runs are recorded or afterwards; then the command names its new place."""
     tally, draw = Tally(), random.Random(3)
-    while tally.times < times:
+    for _ in tally.draws(times):
         with stage(kind) as play:
             execution = play.start()
             wait_for_records(play, execution, draw.randint(1, 6))

@@ -55,7 +55,7 @@ def strike(
     """
     kind, draw = kind_of(target, real), random.Random(f"{number}{target}{real}")
     tally, long = Tally(), LONG if target != "worker" and not real else 0
-    while tally.times < times:
+    for _ in tally.draws(times):
         moment = 0 if when else draw.uniform(0, duration(kind))
         with stage(kind) as play:
             execution = play.start(long=long, without=guard)

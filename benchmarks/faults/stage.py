@@ -27,6 +27,7 @@ CHECKOUT = HERE.parent.parent
 PATIENCE = 180  # seconds after which an execution hangs
 AFTER = 15  # seconds after which a process that is left is an orphan: one that starts must import torch before it looks
 AGAIN = 4  # times that the same command is given, at most, to complete what an accident cut short
+DRAWS = 10  # stagings for each that is wanted, at most: an accident that came too late is staged again
 HANGS = -1000  # the code of an execution that did not end
 REAL = "Sigmoid_vs_ReLU"
 SMALL = {
@@ -39,9 +40,10 @@ USUAL = {"sweep": {**LIGHT}, "notebook": {**LIGHT}, "real": {"runs": 15}}
 
 @dataclass
 class Tally:
-    """What a fault did, over all times that it was staged."""
+    """What a fault did, over all times that it was staged; `wanted` is how often it was to be."""
 
     fault: str = ""
+    wanted: int = 0
     times: int = 0
     lost: int = 0
     repeated: int = 0
@@ -51,7 +53,14 @@ class Tally:
 
     @property
     def sound(self) -> bool:
-        return self.times > 0 and not (self.lost or self.repeated or self.orphans)
+        return self.times >= max(1, self.wanted) and not (self.lost or self.repeated or self.orphans)
+
+    def draws(self, wanted: int) -> Iterator[None]:
+        """Once more until it was staged so often; given up, and not sound, where the product takes no notice of it."""
+        self.wanted = wanted
+        for _ in range(DRAWS * wanted):
+            if self.times < wanted:
+                yield
 
 
 @dataclass(frozen=True)
