@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,7 +15,8 @@ import psutil
 import pytest
 from PIL import Image
 
-from nbhelpers import cli, cluster, sweep
+import nbhelpers
+from nbhelpers import cli, cluster, node, sweep
 from nbhelpers import data as datasets
 from nbhelpers.errors import InputError
 from nbhelpers.models import MLP, Custom
@@ -135,6 +137,35 @@ def test_a_machine_that_has_no_place_for_a_run_is_one_line(monkeypatch, make_run
 def test_a_limit_is_refused_where_it_could_not_be_kept(make_run):
     with pytest.raises(InputError, match=r"^run_limit: 60: not through Ray's client"):
         next(cluster.pool([make_run()], None, cluster.Cluster("ray://head:10001"), limit=60))
+
+
+def test_a_node_with_another_version_says_so_and_carries_nothing_out(make_run):
+    reason = node.task("0.0.0", pytest.fail, make_run(), [], device="cpu", weights=False)
+    assert reason.startswith(f"node {socket.gethostname()} has nbhelpers ") and reason.endswith(", the driver 0.0.0")
+
+
+def test_a_node_that_has_other_images_or_damaged_ones_asks_for_them(make_run, monkeypatch):
+    run, images = make_run(), ("shapes", 8, 3)
+    options = {"device": "cpu", "weights": False}
+
+    def answer(fingerprint: str):
+        return node.task(nbhelpers.__version__, lambda *_, **__: "done", run, [(images, fingerprint, None)], **options)
+
+    right = datasets.load(*images).fingerprint
+    assert answer(right) == "done"
+    assert answer("0" * 16) == node.Lacking([images])
+    monkeypatch.setattr(datasets, "load", lambda *_, **__: (_ for _ in ()).throw(datasets.DataError("damaged")))
+    assert answer(right) == node.Lacking([images])
+
+
+@installed
+def test_a_lost_worker_or_node_gives_no_reason_and_an_error_gives_one_line():
+    import ray
+
+    errors = ray.exceptions
+    for lost in (errors.WorkerCrashedError(), errors.OutOfMemoryError("more"), errors.NodeDiedError("gone")):
+        assert cluster._failed(ray, lost) is None
+    assert cluster._failed(ray, errors.RaySystemError("a\n\n  b \n")) == "RaySystemError: b"
 
 
 # ---------------------------------------------------------------------------------------- on real clusters
@@ -404,6 +435,8 @@ def test_images_come_through_the_object_store_once_where_a_node_has_others(four_
     assert 0 < len(brought) < len(runs)
     prints = {found[run.key]["provenance"]["fingerprint"] for run in runs}
     assert prints == {datasets.load("folder:~/images").fingerprint}
+    here = [out for _, out in sweep.execute(brought[:1], Store(tmp_path / "here"), workers=1, device="cpu")]
+    assert metrics(found[brought[0].key]) == metrics(here[0])
 
 
 @posix
@@ -426,5 +459,5 @@ def test_a_worker_and_a_node_are_killed_and_one_joins(four_nodes, tmp_path, acci
     again = sum(len(built(run)) - 1 for run in runs)
     assert len(recorded_before) == len(runs) and again <= 4
     assert any(node in joined for run in runs for node, _ in built(run))
-    expected = [out for _, out in sweep.execute(runs[:1], Store(tmp_path / "again"), device="cpu", ray=there.address)]
-    assert metrics(store.load(runs[0].key)) == metrics(expected[0])
+    here = [out for _, out in sweep.execute(runs[:1], Store(tmp_path / "here"), workers=1, device="cpu")]
+    assert metrics(store.load(runs[0].key)) == metrics(here[0])
