@@ -167,6 +167,44 @@ def test_an_edited_loss_is_found_by_training(copied):
     assert found[0].endswith("all else is the same: the record was edited, or a machine erred")
 
 
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda r: r["final"].update(test_loss=0.125), "test_loss is "),
+        (forged_accuracy, "test_accuracy is "),
+        (
+            lambda r: r.update(correct=records.pack(records.unpack(r["correct"], 30)[::-1])),
+            "other test images are right",
+        ),
+    ],
+    ids=["loss", "accuracy", "images"],
+)
+def test_an_edited_test_is_found_by_training(copied, change, reason):
+    (copied / "runs.csv").unlink()
+    edit_all(copied, change)
+    (found,) = wrong(copied, runs=1)
+    assert f": {reason}" in found
+
+
+def test_a_run_that_diverged_is_not_done_again(copied):
+    edit_all(copied, lambda r: r.update(status="diverged"))
+    assert verify.verify(copied) == []
+
+
+def test_a_record_under_the_name_of_another_is_found(copied):
+    path = sorted((copied / "runs").glob("*.json"))[0]
+    path.rename(path.with_name("0" * 20 + ".json"))
+    assert wrong(copied, runs=0)[0].endswith("are not those of its key: it was edited")
+
+
+@pytest.mark.parametrize("name", ["hardware", "threads", "processes", "compiled", "torch", "numpy"])
+def test_what_decides_bits_is_named_where_it_differs(name):
+    one = {"hardware": "a", "threads": 1, "processes": 1, "compiled": "no", "versions": {"torch": "2", "numpy": "2"}}
+    assert verify.apart(one, one) == []
+    changed = {"versions": one["versions"] | {name: "1"}} if name in one["versions"] else {name: "1"}
+    assert verify.apart(one, one | changed) == [f"{name} {(one | one['versions'])[name]}, here 1"]
+
+
 def test_a_difference_in_bits_is_explained_by_what_else_differs(copied):
     def change(record):
         record["history"][0]["train_loss"] += 1e-7
