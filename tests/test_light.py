@@ -120,7 +120,15 @@ def test_a_module_is_missing_only_meanwhile(monkeypatch):
     assert colorsys.rgb_to_hsv(0, 0, 0) == (0, 0, 0) and sys.modules["json"] is json
 
 
-def test_an_interrupt_comes_after_what_does_not_bear_one():
+@pytest.fixture
+def interruptible():
+    """As at a terminal: a shell's background process, and what it starts, ignores SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupt_comes_after_what_does_not_bear_one(interruptible):
     done = []
     with pytest.raises(KeyboardInterrupt), light.uninterrupted():
         signal.raise_signal(signal.SIGINT)
@@ -130,7 +138,7 @@ def test_an_interrupt_comes_after_what_does_not_bear_one():
         signal.raise_signal(signal.SIGINT)
 
 
-def test_a_command_that_is_interrupted_while_it_imports_says_so_in_one_line():
+def test_a_command_that_is_interrupted_while_it_imports_says_so_in_one_line(interruptible):
     code = """
 import os, signal, sys
 from importlib.abc import MetaPathFinder
