@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks import cluster as accident
+from benchmarks import scale as thousands
 from benchmarks import written
 from nbhelpers import cluster, progress, records
 
@@ -145,7 +147,8 @@ def accidents(found: Mapping[str, Any]) -> str:
         f"done again: {total['repeated']}; processes left: {total['orphans']}; runs cut short and begun again: "
         f"{total['begun_again']}. On the nodes that joined in place of killed ones "
         f"{sum(joined)} runs were carried out, {min(joined)} to {max(joined)} each. "
-        "[Table](../benchmarks/cluster.md).\n\nWhere Ray was started for the runs (`--ray local`) and the driver is "
+        f"[Table](../benchmarks/cluster.md).\n\n{accident.joins(found)}\n\n"
+        "Where Ray was started for the runs (`--ray local`) and the driver is "
         "killed outright, two helpers of Ray's, which compute nothing, end later than the rest.\n"
     )
 
@@ -210,10 +213,7 @@ def page(folder: Path = HERE) -> str:
 
 
 def main() -> None:
-    from benchmarks import cluster as accident
-    from benchmarks import scale
-
-    for module, name in ((scale, "scale"), (accident, "cluster")):
+    for module, name in ((thousands, "scale"), (accident, "cluster")):
         found = json.loads((HERE / f"{name}.json").read_text(encoding="utf-8"))
         records.write(HERE / f"{name}.md", module.text(found))
     records.write(PAGE, page())

@@ -1,8 +1,8 @@
 """Accidents on a Ray cluster of four nodes, staged and counted: ``python -m benchmarks.cluster``, some minutes.
 
 A worker, a node and the driver are killed at random moments of a sweep of light runs; the nodes are processes of this
-machine. Then the cost of a run on Ray: its time, and the bytes that go there and back. Exit code 1 where a run is lost
-or repeated, or a process left. Results go to cluster.json and cluster.md.
+machine. Then what a node is worth that joins, and the bytes that a run sends there and back. Exit code 1 where a run is
+lost or repeated, or a process left. Results go to cluster.json and cluster.md.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ command. Runs lost: not recorded at the end. Runs repeated: begun after they wer
 carry out a run {AFTER} s after the end of their driver. These three must be zero. Begun again: cut short before they
 were recorded. Seconds: of the whole sweep, the second start of a killed driver included; without a kill it took CALM s.
 """
+JOINS_AFTER = RUNS * SECONDS / 4  # seconds: with a quarter of the runs done on one node
 LOG = "NBHELPERS_STAGED"  # the environment variable with the folder of the log, of which every run begins a line
 
 
@@ -78,7 +79,7 @@ def drive(address: str, folder: Path) -> None:
 class Stage:
     """A cluster, and sweeps on it one after the other, each with a folder of its own."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, nodes: int = NODES):
         from ray.cluster_utils import Cluster
 
         # What else runs on this machine is no reason to kill a worker.
@@ -86,7 +87,7 @@ class Stage:
         os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")])
         os.environ[LOG] = self.log = str(folder / "now")  # a link: the nodes have their environment from their start
         self.base, self.cluster = folder, Cluster()
-        for _ in range(NODES):
+        for _ in range(nodes):
             self.join()
 
     def join(self) -> str:
@@ -100,6 +101,11 @@ class Stage:
                     raise
         raise AssertionError
 
+    def leave(self, joined: str) -> None:
+        """The node with this id is killed."""
+        (node,) = (node for node in self.cluster.worker_nodes if node.node_id == joined)
+        self.cluster.remove_node(node, allow_graceful=False)
+
     def place(self, name: str) -> None:
         """A new folder for the next sweep."""
         (self.base / name).mkdir()
@@ -109,6 +115,13 @@ class Stage:
     def start(self) -> subprocess.Popen:
         command = [sys.executable, "-m", "benchmarks.cluster", "--drive", self.cluster.address, self.log]
         return subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True)
+
+    def begin(self) -> subprocess.Popen:
+        """Start the driver, and wait until its first run begins."""
+        driver = self.start()
+        while not self.begun() and driver.poll() is None:
+            time.sleep(0.01)
+        return driver
 
     def begun(self) -> list[tuple[str, str, int, bool]]:
         """(key, node, process, whether it was recorded then) of each run that began."""
@@ -146,8 +159,7 @@ def kill(stage: Stage, victim: str, driver: subprocess.Popen, draw: random.Rando
         if busy:
             os.kill(draw.choice(busy), signal.SIGKILL)
     if victim == "node":
-        nodes = sorted(stage.cluster.worker_nodes, key=lambda node: node.node_id)
-        stage.cluster.remove_node(draw.choice(nodes), allow_graceful=False)
+        stage.leave(draw.choice(sorted(node.node_id for node in stage.cluster.worker_nodes)))
         return stage.join()
     return ""
 
@@ -156,9 +168,7 @@ def strike(stage: Stage, victim: str, number: int, draw: random.Random) -> dict[
     """One kill in one sweep, and what came of it."""
     stage.place(f"{victim} {number}")
     moment, begun = draw.uniform(0, RUNS * SECONDS / NODES), time.monotonic()
-    driver = stage.start()
-    while not stage.begun() and driver.poll() is None:
-        time.sleep(0.01)
+    driver = stage.begin()
     time.sleep(moment)
     before = stage.recorded()
     joined, orphans = kill(stage, victim, driver, draw), []
@@ -190,6 +200,65 @@ def calm(stage: Stage) -> float:
     return time.monotonic() - begun
 
 
+def killing(folder: Path, times: int) -> dict[str, Any]:
+    """Kills of each kind, `times` of each, and what they are held against."""
+    found: dict[str, Any] = {"machine": written.machine(), "bytes": sizes(), "nodes": NODES, "runs": RUNS, "kills": []}
+    draw, stage = random.Random(7), Stage(folder)
+    try:
+        found["calm"] = calm(stage)
+        for victim in VICTIMS:
+            for number in range(times):
+                found["kills"].append(strike(stage, victim, number, draw))
+                print(json.dumps(found["kills"][-1]), flush=True)
+    finally:
+        stage.cluster.shutdown()
+    return found
+
+
+def paced(stage: Stage, name: str, joins: bool) -> dict[str, float]:
+    """A sweep, which another node joins or not: seconds from its first run on, and the runs on that node."""
+    stage.place(name)
+    driver, joined = stage.begin(), ""
+    begun = time.monotonic()
+    if joins:
+        time.sleep(JOINS_AFTER)
+        joined = stage.join()
+    if code := driver.wait():
+        raise RuntimeError(f"a sweep without a kill: exit code {code}")
+    seconds = time.monotonic() - begun
+    if joined:
+        stage.leave(joined)
+    return {"seconds": seconds, "on_joined": sum(node == joined for _, node, _, _ in stage.begun())}
+
+
+def joining(folder: Path, times: int) -> dict[str, Any]:
+    """A sweep on one node, and one that a second node joins, taking turns."""
+    stage = Stage(folder, nodes=1)
+    try:
+        pairs = [(paced(stage, f"alone {i}", False), paced(stage, f"joined {i}", True)) for i in range(times)]
+    finally:
+        stage.cluster.shutdown()
+    return {
+        "machine": written.machine(),
+        "after": JOINS_AFTER,
+        "alone": [a for a, _ in pairs],
+        "joined": [b for _, b in pairs],
+    }
+
+
+def joins(found: Mapping[str, Any]) -> str:
+    """What a node that joins is worth, in a sentence."""
+    own, n = found["joining"], len(found["joining"]["joined"])
+    alone, joined = (statistics.median(one["seconds"] for one in own[name]) for name in ("alone", "joined"))
+    runs = statistics.median(one["on_joined"] for one in own["joined"])
+    about = f"{own['machine']['processor']}, {own['machine']['cores']} cores, {own['machine']['date'][:10]}"
+    return (
+        f"On one node the {found['runs']} runs took {alone:.1f} s from the first one's start on; where a second node "
+        f"was started {own['after']:g} s later, {joined:.1f} s, {runs:g} of them on that one (medians of {n}, taking "
+        f"turns; {about})."
+    )
+
+
 def sizes() -> dict[str, int]:
     """Bytes that a run sends to its node, and that its record sends back."""
     from functools import partial
@@ -218,7 +287,8 @@ def rows(found: Mapping[str, Any]) -> list[list[Any]]:
 def text(found: Mapping[str, Any]) -> str:
     head = ["Killed", "times", "runs lost", "runs repeated", "orphans", "begun again", "seconds, median"]
     foot = FOOT.replace("CALM", f"{found['calm']:.0f}")
-    foot += f"\nA run's task is {found['bytes']['there']:,} bytes, its record {found['bytes']['back']:,}.\n"
+    foot += f"\n{joins(found)}\n\n"
+    foot += f"A run's task is {found['bytes']['there']:,} bytes, its record {found['bytes']['back']:,}.\n"
     return written.table(
         [*head, "runs on a node that joined"], ["---", *["--:"] * 7], rows(found), found["machine"], foot
     )
@@ -226,25 +296,21 @@ def text(found: Mapping[str, Any]) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--times", type=int, default=5, help="kills of each kind")
+    parser.add_argument("--times", type=int, default=5, help="kills of each kind, and sweeps that a node joins")
+    parser.add_argument("--only", choices=("kills", "joining"), help="this part anew, the other as it was")
     parser.add_argument("--out", type=Path, default=HERE, metavar="DIR")
     parser.add_argument("--drive", nargs=2, help=argparse.SUPPRESS)  # the sweep, in this process
     options = parser.parse_args()
     if options.drive:
         drive(options.drive[0], Path(options.drive[1]).resolve())
         return 0
-    found: dict[str, Any] = {"machine": written.machine(), "bytes": sizes(), "nodes": NODES, "runs": RUNS, "kills": []}
-    draw = random.Random(7)
+    found: dict[str, Any] = json.loads((options.out / "cluster.json").read_text()) if options.only else {}
     with tempfile.TemporaryDirectory(prefix="cluster-") as folder:
-        stage = Stage(Path(folder))
-        try:
-            found["calm"] = calm(stage)
-            for victim in VICTIMS:
-                for number in range(options.times):
-                    found["kills"].append(strike(stage, victim, number, draw))
-                    print(json.dumps(found["kills"][-1]), flush=True)
-        finally:
-            stage.cluster.shutdown()
+        if options.only != "kills":
+            found["joining"] = joining(Path(folder), options.times)
+    with tempfile.TemporaryDirectory(prefix="cluster-") as folder:
+        if options.only != "joining":
+            found |= killing(Path(folder), options.times)
     written.save(options.out / "cluster", text(found), found)
     print(text(found))
     wrong = [one for one in found["kills"] if one["lost"] or one["repeated"] or one["orphans"] or one["code"]]

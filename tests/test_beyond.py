@@ -62,6 +62,17 @@ def test_a_kill_that_lost_a_run_is_in_the_table():
     assert accidents.rows(found)[0][2:5] == [2 + sum(k["lost"] for k in found["kills"][1:5]), 1, 4]
 
 
+def test_what_a_node_is_worth_that_joins_is_said_with_its_number_of_sweeps():
+    found = load("cluster")
+    own = {"alone": [20.2, 21.0, 19.0], "joined": [14.1, 15.0, 13.0]}
+    found["joining"] |= {
+        name: [{"seconds": s, "on_joined": 9 * (name == "joined")} for s in seconds] for name, seconds in own.items()
+    }
+    said = accidents.joins(found)
+    assert "took 20.2 s" in said and "14.1 s, 9 of them" in said and "medians of 3" in said
+    assert said in accidents.text(found)
+
+
 def test_runs_that_do_nothing_are_recorded_listed_and_tabled(tmp_path):
     folder = tmp_path / scale.STUDY / scale.SET
     found = scale.apart("local", folder, 20)
@@ -116,8 +127,11 @@ def test_the_config_for_kubernetes_is_one_job_whose_driver_carries_out_no_runs()
 @pytest.mark.slow_all
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs ray: pip install nbhelpers[ray]")
 @pytest.mark.skipif(os.name != "posix", reason="signals of a POSIX system")
-def test_one_kill_of_each_kind_loses_nothing_repeats_nothing_and_leaves_no_process(tmp_path, monkeypatch):
+def test_one_kill_of_each_kind_loses_nothing_and_a_node_that_joins_shortens_a_sweep(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["cluster", "--times", "1", "--out", str(tmp_path)])
     assert accidents.main() == 0
     kills = json.loads((tmp_path / "cluster.json").read_text())["kills"]
     assert [kill["victim"] for kill in kills] == list(accidents.VICTIMS)
+    own = json.loads((tmp_path / "cluster.json").read_text())["joining"]
+    assert own["joined"][0]["on_joined"] > 0 == own["alone"][0]["on_joined"]
+    assert own["joined"][0]["seconds"] < own["alone"][0]["seconds"]
