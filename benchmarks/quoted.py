@@ -73,7 +73,7 @@ def verify(found: dict[str, Any]) -> str:
         f"**Records**: {whole} of {records} in {len(sets)} committed sets are whole; {len(again)} runs done again, "
         f"{bits} of them on the recorded kind of processor and compared bit for bit, the others within the recorded "
         f"seeds; findings: {findings}. [Table](benchmarks/verify.md), made by `make verify`. "
-        f"{where([found['machine']])}."
+        f"{where(row['machine'] for row in sets)}."
     )
 
 

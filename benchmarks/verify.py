@@ -1,4 +1,5 @@
-"""Every committed set verified: ``python -m benchmarks.verify``. Its results go to verify.json and verify.md.
+"""Every committed set verified: ``python -m benchmarks.verify``. Its results go to verify.json and verify.md, with
+``--only`` beside those of the other sets: a set whose processor is at hand is compared bit for bit there.
 
 ``nbhelpers verify`` with its defaults where the runs that it does again took under five minutes each when they were
 recorded, else with ``--runs 1 --epochs 1``. Exit code 1 where anything is not as recorded.
@@ -7,6 +8,8 @@ recorded, else with ``--runs 1 --epochs 1``. Exit code 1 where anything is not a
 from __future__ import annotations
 
 import argparse
+import json
+import re
 import sys
 import time
 from collections.abc import Mapping
@@ -18,8 +21,18 @@ from nbhelpers import places, records, verify
 from nbhelpers.errors import OneLine
 
 SHORT = 300  # seconds that a run may have taken to be done again as a whole
-HEAD = ["Set", "records", "whole", "runs done again", "epochs of each", "how compared", "minutes", "what is wrong"]
-ALIGN = ["---", "--:", "--:", "--:", "---", "---", "--:", "---"]
+HEAD = [
+    "Set",
+    "records",
+    "whole",
+    "runs done again",
+    "epochs of each",
+    "how compared",
+    "on",
+    "minutes",
+    "what is wrong",
+]
+ALIGN = ["---", "--:", "--:", "--:", "---", "---", "---", "--:", "---"]
 FOOT = f"""\
 Runs done again: the {verify.CHEAPEST} that took least when they were recorded; where these took more than {SHORT // 60}
 minutes, one of them for one epoch. Compared bit for bit where processor, threads, torch and numpy are those of the
@@ -33,6 +46,10 @@ def sets() -> list[Path]:
     """The folders of the committed sets: not demo, and no trials."""
     found = sorted(path.parent for path in places.results().glob("*/*/runs") if any(path.glob("*.json")))
     return [folder for folder in found if folder.name != "demo" and "~" not in folder.name]
+
+
+def name_of(folder: Path) -> str:
+    return f"{folder.parent.name} {folder.name}"
 
 
 def how_much(folder: Path) -> dict[str, int]:
@@ -49,7 +66,8 @@ def verified(folder: Path) -> dict[str, Any]:
     files = len([*(folder / "runs").glob("*.json")])
     again = [finding for finding in found if finding.how.startswith(("done again", *"123456789"))]
     return {
-        "set": f"{folder.parent.name} {folder.name}",
+        "set": name_of(folder),
+        "machine": written.machine(),
         "options": options,
         "records": files,
         "whole": files - sum(finding.how == "read" for finding in found),
@@ -62,13 +80,15 @@ def verified(folder: Path) -> dict[str, Any]:
 def cells(row: Mapping[str, Any]) -> list[Any]:
     parts = [run["how"].split(", ", 1) for run in row["again"]]
     epochs, how = (", ".join(dict.fromkeys(part[place] for part in parts)) for place in (0, 1))
+    how = re.sub(r", here [^,;()]*(\([^)]*\))?", "", how)  # which is said beside it
     counts = [row["set"], row["records"], row["whole"], len(parts), epochs.replace("done again", "all"), how]
-    return [*counts, row["minutes"], "; ".join(row["findings"]) or "nothing"]
+    on = f"{row['machine']['processor']}, {row['machine']['date'][:10]}"
+    return [*counts, on, row["minutes"], "; ".join(row["findings"]) or "nothing"]
 
 
 def text(found: Mapping[str, Any]) -> str:
     """The table, from what its JSON file holds."""
-    return written.table(HEAD, ALIGN, [cells(row) for row in found["sets"]], found["machine"], FOOT)
+    return "\n".join([*map(written.row, [HEAD, ALIGN, *map(cells, found["sets"])]), "", FOOT])
 
 
 def main() -> int:
@@ -78,22 +98,24 @@ def main() -> int:
     )
     parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parent)
     args = parser.parse_args()
-    chosen = [folder for folder in sets() if args.only in f"{folder.parent.name} {folder.name}"]
+    known = {name_of(folder): folder for folder in sets()}
+    chosen = {name: folder for name, folder in known.items() if args.only in name}
     if not chosen:
-        parser.error(f"--only: known are {'; '.join(f'{f.parent.name} {f.name}' for f in sets())}")
-    about, rows = written.machine(), []
-    for folder in chosen:
-        print(f"{folder.parent.name} {folder.name}:", flush=True)
+        parser.error(f"--only: known are {'; '.join(known)}")
+    file = args.out / "verify.json"
+    before = json.loads(file.read_text(encoding="utf-8"))["sets"] if args.only and file.exists() else []
+    rows = {row["set"]: row for row in before if row["set"] in known}
+    for name, folder in chosen.items():
+        print(f"{name}:", flush=True)
         try:
-            rows.append(verified(folder))
+            rows[name] = verified(folder)
         except OneLine as error:  # such as images that are not here
             print(error, file=sys.stderr)
             return 2
-        print(written.row(cells(rows[-1])), flush=True)
-        if not args.only:
-            found = {"machine": about, "sets": rows}
-            written.save(args.out / "verify", text(found), found)
-    wrong = sum(len(row["findings"]) for row in rows)
+        print(written.row(cells(rows[name])), flush=True)
+        found = {"sets": [rows[name] for name in known if name in rows]}
+        written.save(file.with_suffix(""), text(found), found)
+    wrong = sum(len(rows[name]["findings"]) for name in chosen)
     print(f"findings: {wrong}" if wrong else "all as recorded")
     return 1 if wrong else 0
 

@@ -1,6 +1,7 @@
 """The table of verified sets: which sets, how much of each, and what is said of them."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -52,6 +53,22 @@ def test_committed_sets_are_verified_and_the_table_says_so(results, tmp_path, mo
     assert [row["set"] for row in found["sets"]] == ["X ran"]
     assert (found["sets"][0]["records"], found["sets"][0]["whole"], len(found["sets"][0]["again"])) == (2, 2, 2)
     assert "| X ran | 2 | 2 | 2 | all | bit for bit | " in (tmp_path / "verify.md").read_text()
+
+
+def test_a_set_verified_alone_stands_beside_the_others_with_its_own_machine(results, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["verify", "--out", str(tmp_path)])
+    (results / "X" / "ran").rename(results / "X" / "described")
+    assert verify.main() == 0
+    monkeypatch.setattr(written, "machine", lambda: {"processor": "Z", "cores": 2, "date": "2000-01-01T00:00:00"})
+    shutil.copytree(results / "X" / "described", results / "X" / "ran")
+    monkeypatch.setattr(sys, "argv", ["verify", "--only", "X ran", "--out", str(tmp_path)])
+    assert verify.main() == 0
+    rows = json.loads((tmp_path / "verify.json").read_text())["sets"]
+    assert [(row["set"], row["machine"]["processor"] == "Z") for row in rows] == [
+        ("X described", False),
+        ("X ran", True),
+    ]
+    assert "| Z, 2000-01-01 | " in (tmp_path / "verify.md").read_text().splitlines()[-len(verify.FOOT.splitlines()) - 2]
 
 
 def test_what_is_wrong_is_in_the_table_and_in_the_exit_code(results, tmp_path, monkeypatch):
