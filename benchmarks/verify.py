@@ -80,7 +80,7 @@ def verified(folder: Path) -> dict[str, Any]:
 def cells(row: Mapping[str, Any]) -> list[Any]:
     parts = [run["how"].split(", ", 1) for run in row["again"]]
     epochs, how = (", ".join(dict.fromkeys(part[place] for part in parts)) for place in (0, 1))
-    how = re.sub(r", here [^,;()]*(\([^)]*\))?", "", how)  # which is said beside it
+    how = re.sub(rf", here {re.escape(row['machine']['processor'])}", "", how)  # which is said beside it
     counts = [row["set"], row["records"], row["whole"], len(parts), epochs.replace("done again", "all"), how]
     on = f"{row['machine']['processor']}, {row['machine']['date'][:10]}"
     return [*counts, on, row["minutes"], "; ".join(row["findings"]) or "nothing"]
