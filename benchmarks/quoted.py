@@ -71,8 +71,8 @@ def verify(found: dict[str, Any]) -> str:
     findings = sum(len(row["findings"]) for row in sets)
     return (
         f"**Records**: {whole} of {records} in {len(sets)} committed sets are whole; {len(again)} runs done again, "
-        f"{bits} of them on the recorded kind of processor and compared bit for bit, the others within the recorded "
-        f"seeds; findings: {findings}. [Table](benchmarks/verify.md), made by `make verify`. "
+        f"{bits} of them on the recorded kind of processor and compared bit for bit, the others with the recorded "
+        f"seeds; not as recorded: {findings}. [Table](benchmarks/verify.md), made by `make verify`. "
         f"{where(row['machine'] for row in sets)}."
     )
 
