@@ -446,12 +446,16 @@ def test_a_worker_and_a_node_are_killed_and_one_joins(four_nodes, tmp_path, acci
     store, gate = Store(tmp_path / "there"), tmp_path / "gate"
     runs = [accident("struck", seed=i, seconds=0.5, gate=str(gate) if i > 14 else "") for i in range(24)]
     recorded_before, joined = [], []
+
+    def working() -> list[str]:
+        return [b[-1][1] for one in runs if one.key not in recorded_before and (b := built(one))]
+
     for count, (run, outcome) in enumerate(sweep.execute(runs, store, device="cpu", ray=there.address), 1):
         assert outcome["status"] == "done" and run.key not in recorded_before
         recorded_before.append(run.key)
         if count == 3:  # while others are under way
-            working = [b[-1][1] for one in runs if one.key not in recorded_before and (b := built(one))]
-            os.kill(int(working[0]), signal.SIGKILL)
+            assert wait_for(working)  # those that were handed over ahead begin without the driver
+            os.kill(int(working()[-1]), signal.SIGKILL)
         if count == 6:
             there.remove_node(next(iter(there.worker_nodes)), allow_graceful=False)
             joined.append(added(there).node_id)
