@@ -48,6 +48,7 @@ def perform(
     world: World | None = None,
     on_step: Callable[[int], None] | None = None,
     checkpoint: Checkpoint | None = None,
+    built: Callable[[torch.nn.Module], None] | None = None,
     trained: Callable[[torch.nn.Module, Best | None], None] | None = None,
     teacher: torch.nn.Module | None = None,
 ) -> dict[str, Any]:
@@ -56,9 +57,9 @@ def perform(
     `threads` is set for the whole process. weights: a folder in which the trained weights are kept, as
     KEY.safetensors. compiled: see `device.COMPILED`. world: the processes that carry out this run together, each of
     which calls this. on_step, on_epoch: see `train.fit`. checkpoint: where the state of the training is kept meanwhile,
-    and left, if not in the user's cache. trained: is called with the net as it is after the last epoch, and with the
-    best one. teacher: the net of the run's teacher, where that is a file. A training loss that is not finite gives the
-    status "diverged"; everything else that goes wrong is raised.
+    and left, if not in the user's cache. built: is called with the net before its training. trained: is called with the
+    net as it is after the last epoch, and with the best one. teacher: the net of the run's teacher, where that is a
+    file. A training loss that is not finite gives the status "diverged"; everything else that goes wrong is raised.
     """
     started, place, code = time.monotonic(), devices.choose(device), commit()
     place = world.place(place) if world else place
@@ -74,6 +75,8 @@ def perform(
     model = synchronised(model, place) if world and world.sync_batchnorm else model
     train, test = (part.to(place, training.layout(model)) for part in (train, test))
     model.to(memory_format=training.layout(model))
+    if built:
+        built(model)
     measured = {"initial": probes.measure(run.probes, "initial", model, train, test, run.recipe)}
     allocator.give_back()  # of a deep net, some GB more than its training needs
 

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shlex
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -135,3 +136,25 @@ def test_one_kill_of_each_kind_loses_nothing_and_a_node_that_joins_shortens_a_sw
     own = json.loads((tmp_path / "cluster.json").read_text())["joining"]
     assert own["joined"][0]["on_joined"] > 0 == own["alone"][0]["on_joined"]
     assert own["joined"][0]["seconds"] < own["alone"][0]["seconds"]
+
+
+@pytest.mark.slow_all
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs ray: pip install nbhelpers[ray]")
+@pytest.mark.skipif(os.name != "posix", reason="signals of a POSIX system")
+def test_the_command_of_the_script_for_slurm_runs_a_study_on_one_machine(tmp_path):
+    [command] = re.findall(r"^srun (ray symmetric-run.*?)\n```", PAGE, re.DOTALL | re.MULTILINE)
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    for written, here in (
+        ("$head:6379", f"127.0.0.1:{port}"),
+        ("$SLURM_NNODES", "1"),
+        ("BatchNorm_vs_GroupNorm", "Sigmoid_vs_ReLU"),
+        ("--set full", f"--set demo --param seeds=1 --results {shlex.quote(str(tmp_path))}"),
+    ):
+        assert written in command
+        command = command.replace(written, here)
+    bin_first = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=bin_first, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "on Ray" in done.stdout and len(Store(tmp_path / "Sigmoid_vs_ReLU" / "demo").keys()) > 0

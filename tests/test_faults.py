@@ -1,9 +1,11 @@
 """Some of the faults that `make test-faults` stages; and the staging finds out where a guard is gone."""
 
+import contextlib
 import json
 import os
 import signal
 import sys
+import types
 from collections import Counter
 from pathlib import Path
 
@@ -70,6 +72,14 @@ def test_what_was_never_staged_is_not_sound():
     assert not Tally("x").sound
     assert Tally("x", times=1).sound
     assert not any(Tally("x", times=1, **{count: 1}).sound for count in ("lost", "repeated", "orphans"))
+
+
+def test_a_disk_that_this_user_may_not_mount_is_said_and_is_no_fault_of_the_product(monkeypatch):
+    monkeypatch.setattr(accidents, "stage", lambda kind: contextlib.nullcontext(types.SimpleNamespace(results="x")))
+    monkeypatch.setattr(accidents, "small_disk", lambda *_: contextlib.nullcontext(False))
+    tally = accidents.full_disk("sweep", 5)
+    assert (tally.sound, tally.times) == (True, 0)
+    assert cells(tally)[-1] == "not staged: this user may not mount a disk"
 
 
 def test_a_fault_of_which_the_product_takes_no_notice_is_given_up_and_not_sound():

@@ -1,6 +1,7 @@
 """Recorded runs are done again: what is as recorded passes, what was edited or comes out otherwise does not."""
 
 import json
+import math
 import types
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from nbhelpers import cli, outputs, records, sweep, tables, verify
 from nbhelpers.errors import InputError
 from nbhelpers.models import MLP
+from nbhelpers.perform import perform
 from nbhelpers.records import Store
 from nbhelpers.run import key_of
 
@@ -257,7 +259,27 @@ def test_on_another_machine_it_must_agree_within_seeds(copied):
     )
     assert not [finding for finding in found if finding.wrong]
     edit_all(copied, lambda r: r["history"][0].update(train_loss=r["history"][0]["train_loss"] * 1.01))
-    assert "the first epoch's loss is " in wrong(copied, runs=1)[0]
+    (found,) = wrong(copied, runs=1)
+    assert "the first epoch's loss is " in found and "; rounding makes " in found
+
+
+@pytest.mark.parametrize(("moved", "passes"), [(0.01, True), (0.0001, False)], ids=["as much", "less"])
+def test_a_first_loss_may_be_off_by_what_rounding_moves_it(recorded, monkeypatch, moved, passes):
+    record = next(iter(json.loads(p.read_text()) for p in sorted((recorded / "runs").glob("*.json"))))
+    record["provenance"]["hardware"] = "another processor"
+    own = record["history"][0]["train_loss"]
+    record["history"][0]["train_loss"] = 1.01 * own
+    monkeypatch.setattr(verify, "rounded", lambda *_: [own * (1 + moved * part) for part in (-0.5, 0.5, 1)])
+    found = verify.again(record, [record], 1, "x")
+    assert ("recorded" in found.how, not found.wrong) == (passes, passes)
+
+
+def test_weights_that_differ_in_their_last_bit_change_the_loss_in_its_last_digits(make_run):
+    run = make_run(epochs=3)
+    made = perform(run, "cpu", threads=1)
+    own, losses = made["history"][0]["train_loss"], verify.rounded(run, made["provenance"])
+    assert len({own, *losses}) > 2 and all(math.isclose(loss, own, rel_tol=1e-5) for loss in losses)
+    assert losses == verify.rounded(run, made["provenance"])
 
 
 def test_an_accuracy_that_the_seeds_do_not_make_likely_is_found(recorded):

@@ -39,7 +39,8 @@ def cells(tally: Tally) -> list[object]:
     """A row of the table."""
     many = len(tally.said) > 1
     seen = (line + (f" ({n}×)" if many else "") for line, n in tally.said.most_common())
-    return [tally.fault, tally.times, tally.lost, tally.repeated, tally.orphans, tally.begun_again, "; ".join(seen)]
+    told = f"not staged: {tally.cannot}" if tally.cannot else "; ".join(seen)
+    return [tally.fault, tally.times, tally.lost, tally.repeated, tally.orphans, tally.begun_again, told]
 
 
 def text(found: Mapping[str, Any]) -> str:

@@ -46,6 +46,7 @@ def full_disk(kind: str, times: int) -> Tally:
     for _ in tally.draws(times):
         with stage(kind) as play, small_disk(play.results, 4 * MIB) as mounted:
             if not mounted:
+                tally.cannot = "this user may not mount a disk"
                 break
             filler, execution = play.results / "filler", play.start()
             wait_for_records(play, execution, draw.randint(1, 6))

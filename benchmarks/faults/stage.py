@@ -40,7 +40,10 @@ USUAL = {"sweep": {**LIGHT}, "notebook": {**LIGHT}, "real": {"runs": 15}}
 
 @dataclass
 class Tally:
-    """What a fault did, over all times that it was staged; `wanted` is how often it was to be."""
+    """What a fault did, over all times that it was staged; `wanted` is how often it was to be.
+
+    cannot: why this user cannot stage it, such as for want of a right.
+    """
 
     fault: str = ""
     wanted: int = 0
@@ -50,10 +53,12 @@ class Tally:
     orphans: int = 0
     begun_again: int = 0
     said: Counter = field(default_factory=Counter)
+    cannot: str = ""
 
     @property
     def sound(self) -> bool:
-        return self.times >= max(1, self.wanted) and not (self.lost or self.repeated or self.orphans)
+        staged = bool(self.cannot) or self.times >= max(1, self.wanted)
+        return staged and not (self.lost or self.repeated or self.orphans)
 
     def draws(self, wanted: int) -> Iterator[None]:
         """Once more until it was staged so often; given up, and not sound, where the product takes no notice of it."""
