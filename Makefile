@@ -11,7 +11,7 @@ results: $(READY)  ## every notebook on its demo set, with the embedded data; th
 
 test: $(READY)  ## all tests, then every notebook at smoke size
 	$(BIN)/python -m pytest
-	$(BIN)/python -m pytest --nbmake notebooks
+	$(BIN)/python -m pytest --nbmake --numprocesses 2 notebooks
 
 test-all: test  ## and what takes minutes: every exercise of every notebook, a study from nothing to its verdict
 	$(BIN)/python -m pytest -m slow_all
