@@ -199,13 +199,13 @@ class Study:
             *(parameters.read(folder / f"{name}.yaml") for name in (one, other)), names=(one, other)
         )
 
-    def table(self, frame: pd.DataFrame | list[dict[str, Any]], note: str = "") -> None:
+    def table(self, frame: pd.DataFrame | list[dict[str, Any]], note: str = "", result: bool = False) -> None:
         """Show a table, or rows as one, with a line below it; of an empty one the line alone.
 
-        The first one after the sweep is the result, and goes into ``summary.json``.
+        The first one after the sweep is the result, and goes into ``summary.json``; with result=True, this one does.
         """
         frame = pd.DataFrame(frame) if isinstance(frame, list) else frame
-        if self._records and not self._result and not frame.empty:
+        if self._records and not frame.empty and (result or not self._result):
             self._result = tables.plain(frame) | {"note": note}
         if not frame.empty:
             display(_Table(frame))

@@ -117,13 +117,20 @@ def _published(
 
 
 def _where(number: float, values, minus=None) -> str:
-    """Whether a published number lies where one further run of ours would, or one further gap of unpaired runs."""
+    """How far a published number is from our mean, and whether one further run of ours would be as far.
+
+    `minus`: of a gap between two arms that were not paired.
+    """
     inside = stats.inside(number, values, minus, rounding=told.PRINTED)
-    half = stats.prediction(values, minus).half_width
+    ours = stats.prediction(values, minus)
+    half = ours.half_width
     if half < 1e-6:  # all of ours are equal, but for rounding
         return "as all of ours" if inside else "not as ours, all equal"
-    where = "inside" if inside else "outside"
-    return f"{where} ± {half:.1f}" if half >= 0.05 else f"{where} ± {half:.1g}"
+    off, where = number - ours.mean, "inside" if inside else "outside"
+    side = "higher" if off >= 0 else "lower"
+    if half < 0.05:
+        return f"{abs(off):.1g} {side}: {where} ± {half:.1g}"
+    return f"{abs(off):.2f} {side}: {where} ± {half:.1f}"
 
 
 def _select(frame: pd.DataFrame, labels: dict) -> pd.DataFrame:

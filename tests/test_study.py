@@ -590,6 +590,16 @@ def test_the_first_table_after_the_sweep_is_the_result(study, shown):
     assert summary["result"] == {"columns": ["arm", "n", "published"], "rows": rows, "note": "Of two arms."}
 
 
+def test_a_table_that_is_said_to_be_the_result_is_it(study, shown):
+    s = study()
+    s.sweep(runs(s))
+    for epoch in (1, 2, 3):
+        s.table([{"epoch": epoch}], result=epoch == 2)
+    s.finish()
+    summary = json.loads((s.store.folder / "summary.json").read_text(encoding="utf-8"))
+    assert summary["result"] == {"columns": ["epoch"], "rows": [["2"]], "note": ""}
+
+
 def test_a_figure_of_images_that_are_not_here_is_the_kept_one(study, shown, monkeypatch):
     s = study()
     s.figure("data", picture, pixels=True)

@@ -102,7 +102,8 @@ def test_another_metric_has_its_name_in_the_head():
 def test_a_published_value_lies_inside_where_one_more_run_would_but_for_its_rounding(value, said):
     assert math.isclose(T2 * 2 * math.sqrt(1 + 1 / 3), 9.9366, abs_tol=1e-4)
     row = only(tables.results(frame(relu=[20, 22, 24]), ARM, published=theirs("relu", value)))
-    assert (row["published"], row["published is"]) == (f"{value:.2f} (n = 5)", f"{said} ± 9.9")
+    off = f"{abs(value - 22):.2f} {'higher' if value > 22 else 'lower'}"
+    assert (row["published"], row["published is"]) == (f"{value:.2f} (n = 5)", f"{off}: {said} ± 9.9")
 
 
 def test_published_repeats_are_listed():
@@ -353,12 +354,12 @@ def test_gaps_stand_beside_the_published_ones_of_unpaired_runs():
     assert table.to_dict("records") == [
         {"difference": "relu − sigmoid", "blocks": 1, "points": "+6.00", "n": 3, "published": "+6.50"}
         | {"95% interval": f"{6 - half:.2f} to {6 + half:.2f}"}
-        | {"published is": f"inside ± {t * math.sqrt(sum(variances)):.1f}"},
+        | {"published is": f"0.50 higher: inside ± {t * math.sqrt(sum(variances)):.1f}"},
         {"difference": "relu − tanh", "blocks": 1, "points": "+0.50", "n": 2, "published": "-9.00"}
         | {"95% interval": "of 2 seeds: 0.00, 1.00", "published is": ""},
     ]
     far = pd.concat([theirs("relu", 40), theirs("sigmoid", 14.5)])
-    assert only(tables.gaps(df, "activation", pairs[:1], published=far))["published is"].startswith("outside")
+    assert only(tables.gaps(df, "activation", pairs[:1], published=far))["published is"].startswith("19.50 higher: outside")
     alone = only(tables.gaps(df, "activation", pairs[:1], published=theirs("relu", 21)))
     assert (alone["published"], alone["published is"]) == ("", "") and "blocks" not in alone
     assert "published" not in tables.gaps(df, "activation", pairs, "blocks")
