@@ -9,9 +9,8 @@ results: $(READY)  ## every notebook on its demo set, with the embedded data; th
 	$(BIN)/nbhelpers run --set demo
 	$(BIN)/nbhelpers report
 
-test: $(READY)  ## all tests, then every notebook at smoke size
-	$(BIN)/python -m pytest
-	$(BIN)/python -m pytest --nbmake --numprocesses 2 notebooks
+test: $(READY)  ## all tests, and every notebook at smoke size
+	$(BIN)/python -m pytest --nbmake --numprocesses 2 --dist loadfile tests notebooks
 
 test-all: test  ## and what takes minutes: every exercise of every notebook, a study from nothing to its verdict
 	$(BIN)/python -m pytest -m slow_all
