@@ -34,14 +34,14 @@ HEAD = [
 ]
 ALIGN = ["---", "--:", "--:", "--:", "---", "---", "---", "--:", "---"]
 FOOT = f"""\
-Runs done again: the {verify.CHEAPEST} that took least when they were recorded; where these took more than {SHORT // 60}
-minutes, one of them for one epoch. Compared bit for bit where processor, threads, torch and numpy are those of the
-record; else ("within seeds") the loss of the first epoch must agree to {verify.LOSS:g} relative, and the accuracy of a
-whole run lie in the {100 * (1 - verify.ALPHA):.0f}% prediction interval of the recorded seeds of its arm. Where the
-loss is further off, that epoch is trained {verify.ROUNDINGS} times more, from weights that differ in their last bit,
-and the recorded loss must lie in the {100 * (1 - verify.ALPHA):.0f}% prediction interval of these
-{verify.ROUNDINGS + 1} losses: rounding is what other hardware does otherwise. All records are held against themselves,
-`summary.json`, `runs.csv`, `plan.json` and the images.
+Runs done again: the {verify.CHEAPEST} that took least when they were recorded, those of this kind of processor first;
+where they took more than {SHORT // 60} minutes, one of them for one epoch. Compared bit for bit where processor,
+threads, torch and numpy are those of the record; else ("within seeds") the loss of the first epoch must agree to
+{verify.LOSS:g} relative, and the accuracy of a whole run lie in the {100 * (1 - verify.ALPHA):.0f}% prediction interval
+of the recorded seeds of its arm. Where the loss is further off, that epoch is trained {verify.ROUNDINGS} times more,
+from weights that differ in their last bit, and the recorded loss must lie in the {100 * (1 - verify.ALPHA):.0f}%
+prediction interval of these {verify.ROUNDINGS + 1} losses: rounding is what other hardware does otherwise. All records
+are held against themselves, `summary.json`, `runs.csv`, `plan.json` and the images.
 """
 
 

@@ -13,10 +13,11 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from nbhelpers import data as datasets
+from nbhelpers import device as devices
 from nbhelpers import records, stats
 from nbhelpers.checkpoints import Checkpoint
 from nbhelpers.errors import InputError
-from nbhelpers.perform import perform
+from nbhelpers.perform import perform, versions
 from nbhelpers.run import VERSION, Data, Recipe, Run, key_of
 
 if TYPE_CHECKING:
@@ -47,11 +48,12 @@ def verify(
 ) -> list[Finding]:
     """Check all records of the set in `folder` against themselves, and do the `runs` cheapest ones again.
 
-    epochs: only so many of their epochs. On the same kind of processor, with the same torch and as many threads, a run
-    must give the same bits; else its first epoch's loss must agree to 1e-3, or lie where rounding moves it (`rounded`),
-    and its accuracy in the 99% prediction interval of the recorded seeds of its arm. A record without training is held
-    against itself, ``summary.json``, ``runs.csv``, ``plan.json`` and the images. `say` is told each finding. Raises
-    InputError for a folder without records, and for a number of runs or epochs below what makes sense.
+    Those that were recorded on hardware of this kind come first. epochs: only so many of their epochs. On the same kind
+    of processor, with the same torch and as many threads, a run must give the same bits; else its first epoch's loss
+    must agree to 1e-3, or lie where rounding moves it (`rounded`), and its accuracy in the 99% prediction interval of
+    the recorded seeds of its arm. A record without training is held against itself, ``summary.json``, ``runs.csv``,
+    ``plan.json`` and the images. `say` is told each finding. Raises InputError for a folder without records, and for a
+    number of runs or epochs below what makes sense.
     """
     folder = Path(folder)
     for name, value, least in (("runs", runs, 0), ("epochs", epochs, 1)):
@@ -67,11 +69,19 @@ def verify(
         say(_line(finding))
     say(f"{len(good)} of {len(files)} records are whole")
     plan = records.read_plan(folder)
-    cheapest = sorted(good.values(), key=lambda record: record["provenance"]["wall_seconds"])
-    for record in [record for record in cheapest if record["status"] == "done"][:runs]:
+    done = [record for record in good.values() if record["status"] == "done"]
+    for record in sorted(done, key=_order)[:runs]:
         found.append(again(record, _arm(record["key"], plan, good), epochs, _label(record["key"], plan)))
         say(_line(found[-1]))
     return found
+
+
+def _order(record: Mapping[str, Any]) -> tuple[bool, float]:
+    """First the runs that can be compared bit for bit here, then the cheaper ones."""
+    made = record["provenance"]
+    place = devices.choose("cpu" if made["device"] == "cpu" else "auto")
+    here = made | {"hardware": devices.describe(place), "versions": versions()}
+    return bool(apart(made, here)), made["wall_seconds"]
 
 
 def _line(finding: Finding) -> str:

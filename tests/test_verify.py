@@ -162,6 +162,19 @@ def test_a_run_that_is_taken_out_is_found_by_the_summary(copied):
     assert wrong(copied, runs=0) == [OTHERS]
 
 
+def test_what_was_recorded_on_hardware_of_this_kind_is_done_again_first(copied):
+    def elsewhere(record):
+        record["provenance"] |= {"hardware": "another processor", "wall_seconds": 0.0}
+
+    for position in range(1, 7):
+        edit(copied, elsewhere, position)
+    found = verify.verify(copied, runs=2, say=lambda line: None)
+    assert [finding.how.partition(" (")[0] for finding in found if "done again" in finding.how] == [
+        "done again, bit for bit",
+        "done again, within seeds",
+    ]
+
+
 def test_an_edited_loss_is_found_by_training(copied):
     edit_all(copied, lambda r: r["history"][0].update(train_loss=r["history"][0]["train_loss"] + 1e-7))
     found = wrong(copied, runs=1, epochs=1)
