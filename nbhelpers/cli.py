@@ -86,7 +86,8 @@ def _parser() -> argparse.ArgumentParser:
 
     verify = commands.add_parser("verify", help="do recorded runs again and compare")
     verify.add_argument("results", nargs="+", metavar="DIR", help="folders of sets: results/STUDY/SET")
-    verify.add_argument("--runs", type=int, default=3, metavar="N", help="N of each, the cheapest on hardware of this kind first (default: 3)")
+    doing_again = "so many of each: those of this hardware, then the cheapest (default: 3)"
+    verify.add_argument("--runs", type=int, default=3, metavar="N", help=doing_again)
     verify.add_argument("--epochs", type=int, metavar="K", help="only the first K epochs of each")
     verify.set_defaults(command=_verify)
 
