@@ -118,7 +118,7 @@ UNTESTED = """## What is untested, for want of the hardware
 - **Several machines**: the nodes of the tests and of the tables are processes of one machine. A real network, its
   failures, and clocks that differ are not in them.
 - **Slurm** and **Kubernetes** with KubeRay: the two configs above were read by a parser, no more; `ray symmetric-run`
-  was tried on one machine.
+  is tested on one machine, by `make test-all`.
 - **Ray's client** (`ray://`), and autoscalers.
 - More than four nodes.
 """

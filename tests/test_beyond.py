@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # benchmarks ar
 
 from benchmarks import beyond, idle, quoted, scale
 from benchmarks import cluster as accidents
-from nbhelpers import cli, parameters
+from nbhelpers import cli, parameters, records
 from nbhelpers.records import Store
 
 HERE = Path(__file__).resolve().parent.parent
@@ -157,4 +157,7 @@ def test_the_command_of_the_script_for_slurm_runs_a_study_on_one_machine(tmp_pat
     bin_first = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=bin_first, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "on Ray" in done.stdout and len(Store(tmp_path / "Sigmoid_vs_ReLU" / "demo").keys()) > 0
+    [made] = tmp_path.glob("Sigmoid_vs_ReLU/demo*")
+    planned = {run["key"] for run in records.read_plan(made)}
+    assert planned and {path.stem for path in (made / "runs").glob("*.json")} == planned
+    assert f"{len(planned)} runs, 0 recorded, " in done.stdout and ", ray: auto, nodes: 1, " in done.stdout
