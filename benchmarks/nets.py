@@ -105,7 +105,8 @@ def training(shape: Shape, threads: int, fixed: bool = False, most: int = 0) -> 
     model.to(memory_format=layout).train()
     whole = images(shape, layout, most)
     optimizer = steps.make_optimizer(model, recipe)
-    scaler = torch.amp.GradScaler("cpu", enabled=False)
+    scaler, cpu = torch.amp.GradScaler("cpu", enabled=False), torch.device("cpu")
+    step = steps.Step(model, optimizer, scaler, recipe, cpu)
     x, y = whole.batch(torch.arange(recipe.batch_size))
 
     def bound(epochs: int, count: int) -> None:
@@ -119,6 +120,6 @@ def training(shape: Shape, threads: int, fixed: bool = False, most: int = 0) -> 
         assert n <= len(whole)
         part = tensors.Images(whole.images[:n], whole.labels[:n], whole.classes, whole.augment, whole.mean, whole.std)
         for epoch in range(epochs):
-            train.train_epoch(model, part, optimizer, scaler, recipe, 0, epoch)
+            train.train_epoch(step, part, 0, epoch)
 
     return bound if fixed else loop

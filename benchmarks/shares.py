@@ -87,7 +87,7 @@ def timed(run: Run, epochs: int) -> dict[str, float]:
 
     import torch
 
-    from nbhelpers import augment, perform, probes, tensors, train
+    from nbhelpers import augment, perform, probes, steps, tensors, train
 
     clock, short = Clock(), run.model_copy(update={"recipe": run.recipe.model_copy(update={"stop_after": epochs})})
     perform._load.cache_clear()
@@ -99,7 +99,7 @@ def timed(run: Run, epochs: int) -> dict[str, float]:
         ("loading", tensors.Images, "batch", "loop"),
         ("loading", augment.Augmenter, "__init__", "loop"),
         ("loading", augment.Augmenter, "batch", "loop"),
-        ("forward", train, "gradient", "loop"),
+        ("forward", steps, "gradient", "loop"),
         ("backward", torch.Tensor, "backward", "forward"),
         ("optimizer", torch.amp.GradScaler, "step", "loop"),
         ("evaluation", train, "evaluate", ""),

@@ -24,20 +24,22 @@ class Augmenter:
     """The draws of one epoch for `count` images in the order in which they are taken.
 
     names: checked values of the field `augment` of Data. mean, std: what the images were normalised with, which
-    AutoAugment must undo for a while.
+    AutoAugment must undo for a while. device: where the images lie, and hence the draws: a GPU that is sent some with
+    each batch would stop for them.
     """
 
-    def __init__(self, names: Sequence[Any], count: int, seed: int, epoch: int, mean=None, std=None):
+    def __init__(self, names: Sequence[Any], count: int, seed: int, epoch: int, mean=None, std=None, device="cpu"):
         self.given = dict(arguments(name, AUGMENTATIONS) for name in names)
         draws = stream(seed, f"augment/{epoch}")
         padding = self.given.get("crop", {"padding": 0})["padding"]
-        self.shifts = torch.from_numpy(draws.randint(-padding, padding + 1, (count, 2)))
+        self.shifts = torch.from_numpy(draws.randint(-padding, padding + 1, (count, 2))).to(device)
         flips = draws.randint(0, 2, count) if "flip" in self.given else np.zeros(count, np.int64)
-        self.flips = torch.from_numpy(flips).bool()
+        self.flips = torch.from_numpy(flips).bool().to(device)
         share = self.given.get("center_crop", {"share": 0.0})["share"]
-        self.cropped = torch.from_numpy(draws.random_sample(count) < share) if share else None
+        self.cropped = torch.from_numpy(draws.random_sample(count) < share) if share else None  # on the CPU: it chooses
         degrees = self.given.get("rotation", {"degrees": 0.0})["degrees"]
-        self.angles = torch.from_numpy(np.radians(draws.uniform(-degrees, degrees, count))) if degrees else None
+        angles = draws.uniform(-degrees, degrees, count if degrees else 0)
+        self.angles = torch.from_numpy(np.radians(angles)).to(device) if degrees else None
         self.seeds = [seed_of(seed, f"augment/{epoch}/{i}") for i in range(count)] if self._by_image() else []
         self.mean, self.std = mean, std
 
@@ -48,8 +50,8 @@ class Augmenter:
         """The images (N, C, H, W) at `index` (B,), taken as number `start` and on, augmented: (B, C, H, W)."""
         _, _, height, width = images.shape
         taken = slice(start, start + len(index))
-        down, right = self.shifts[taken].to(index.device).unbind(1)
-        flip = self.flips[taken].to(index.device)
+        down, right = self.shifts[taken].unbind(1)
+        flip = self.flips[taken]
         rows = _reflected(torch.arange(height, device=index.device) + down[:, None], height)
         columns = _reflected(torch.arange(width, device=index.device) + right[:, None], width)
         columns = torch.where(flip[:, None], columns.flip(1), columns)
@@ -58,7 +60,7 @@ class Augmenter:
         if self.cropped is not None:
             chosen = self._enlarged(chosen, self.cropped[taken].nonzero()[:, 0].to(index.device))
         if self.angles is not None:
-            chosen = self._rotated(chosen, self.angles[taken].to(index.device))
+            chosen = self._rotated(chosen, self.angles[taken])
         return self._each(chosen, start) if self._by_image() else chosen
 
     def _enlarged(self, images: Tensor, which: Tensor) -> Tensor:

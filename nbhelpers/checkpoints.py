@@ -135,13 +135,14 @@ class Checkpoint:
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and head of a checkpoint file. InputError where it is damaged or none of ours."""
-    from safetensors import SafetensorError, safe_open
+    from safetensors import SafetensorError
+    from safetensors.torch import load
 
     try:
-        with safe_open(path, framework="pt") as file:
-            head = json.loads((file.metadata() or {})["nbhelpers"])
-            names = file.keys()  # the open file is no dict: it cannot be iterated over
-            return {name: file.get_tensor(name) for name in names}, head
+        content = path.read_bytes()  # once: safe_open opens it twice, and a training may replace it in between
+        tensors = load(content)
+        length = int.from_bytes(content[:8], "little")
+        return tensors, json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["nbhelpers"])
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{path}: is damaged, or no checkpoint of nbhelpers ({reason})") from None

@@ -31,7 +31,7 @@ def add(commands: Any, params: Any) -> None:
     train.add_argument(
         "--threads", type=int, default=1, metavar="N", help="on a CPU (default: 1, as recorded runs have)"
     )
-    train.add_argument("--compiled", default="no", metavar="HOW", help="no, default or cuda-graphs")
+    train.add_argument("--compiled", default="no", metavar="HOW", help="no, default, cuda-graphs or both")
     train.add_argument("--sync-batchnorm", action="store_true", help="under torchrun: BatchNorm over all processes")
     train.set_defaults(command=_train, params=params)
 

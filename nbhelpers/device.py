@@ -8,7 +8,7 @@ import torch
 
 from nbhelpers.errors import InputError
 
-COMPILED = ("no", "default", "cuda-graphs")  # how a net is prepared for training: execution only, in no key
+COMPILED = ("no", "default", "cuda-graphs", "both")  # how training is made faster: execution only, in no key
 
 
 class DeviceError(InputError):
@@ -56,18 +56,24 @@ def check_precision(precision: str, device: torch.device) -> None:
         raise DeviceError(f"precision: {precision!r}: {describe(device)} has fp32 and fp16")
 
 
-def compiled(model: torch.nn.Module, how: str, device: torch.device) -> torch.nn.Module:
-    """`model` as training calls it: as it is, through torch.compile, or through it with its steps as CUDA graphs.
+def check_compiled(how: str, device: torch.device) -> None:
+    """Raise DeviceError for a name that is not in COMPILED, and for CUDA graphs without a GPU.
 
-    Raises DeviceError for a name that is not in COMPILED, and for CUDA graphs without a GPU.
+    "default": torch.compile prepares the net. "cuda-graphs": whole training steps are recorded as CUDA graphs, see
+    `captured.Captured`. "both": steps of the compiled net.
     """
     if how not in COMPILED:
         raise DeviceError(f"compiled: {how!r}: must be {', '.join(COMPILED[:-1])} or {COMPILED[-1]}")
-    if how == "cuda-graphs" and device.type != "cuda":
-        raise DeviceError("compiled: 'cuda-graphs': needs a GPU; use no or default")
-    if how == "no":
-        return model
-    return torch.compile(model, mode="reduce-overhead" if how == "cuda-graphs" else None)
+    if how in ("cuda-graphs", "both") and device.type != "cuda":
+        raise DeviceError(f"compiled: {how!r}: CUDA graphs need a GPU; use no or default")
+
+
+def compiled(model: torch.nn.Module, how: str) -> torch.nn.Module:
+    """`model` as training calls it: as it is, or through torch.compile, which then makes a version for each shape.
+
+    One version for all shapes is slower at the one that nearly all batches have.
+    """
+    return torch.compile(model, dynamic=False) if how in ("default", "both") else model
 
 
 def set_arithmetic(precision: str, threads: int | None) -> None:

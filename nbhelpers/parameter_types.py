@@ -93,7 +93,7 @@ TYPES: dict[str, Any] = {
     "results": str,
     "train": bool,
     "weights": bool,
-    "compiled": Literal["no", "default", "cuda-graphs"],
+    "compiled": Literal["no", "default", "cuda-graphs", "both"],
     "processes": Count,
     "ray": Annotated[str, AfterValidator(lambda address: _with_ray(address))],
     "runs_per_gpu": Count,

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from nbhelpers import augment
+from nbhelpers import augment, captured
 from nbhelpers import device as devices
 from nbhelpers.checkpoints import Best, Checkpoint, Progress, random_state, set_random_state
 from nbhelpers.distillation import Teacher
@@ -18,7 +18,7 @@ from nbhelpers.distributed import World
 from nbhelpers.errors import InputError
 from nbhelpers.mixing import Mixer
 from nbhelpers.run import Recipe
-from nbhelpers.steps import gradient, make_optimizer, moved_uphill
+from nbhelpers.steps import Step, make_optimizer, set_learning_rate
 from nbhelpers.streams import seed_of, stream
 from nbhelpers.tensors import Images
 
@@ -60,40 +60,44 @@ def fit(
     `settings` are the fields of a Recipe, for use without one: ``fit(net, train, epochs=3, lr=0.1,
     batch_size=64)``. Training stops after an epoch whose loss is not finite. The batches of an epoch depend on
     `seed` and the epoch alone. With a `checkpoint` whose file is there, training goes on from it, and on a CPU ends
-    with the same bits as if it had never stopped. compiled: how torch prepares the net (`device.COMPILED`). world: the
+    with the same bits as if it had never stopped. compiled: how training is made faster (`device.COMPILED`). world: the
     processes among which every batch is split. Raises InputError for a field, device or precision that is not allowed,
-    and for a checkpoint of another training.
+    for a checkpoint of another training, and for CUDA graphs with fp16 or several processes.
     """
     if recipe and settings:
         raise InputError(f"{', '.join(settings)}: give a recipe or its fields, not both")
     recipe = recipe or Recipe(**settings)
     device = devices.choose(device) if isinstance(device, str) else device
     devices.check_precision(recipe.precision, device)
+    devices.check_compiled(compiled, device)
+    graphs = compiled in ("cuda-graphs", "both")
+    if graphs and (world or not captured.possible(recipe)):
+        why = "several processes" if world else f"precision {recipe.precision}"
+        raise InputError(f"compiled: {compiled!r}: no CUDA graphs with {why}; use no or default")
     memory_format = layout(model)
     model.to(device, memory_format=memory_format)
     train = train.to(device, memory_format)
     test, validation = (part.to(device, memory_format) if part is not None else None for part in (test, validation))
-    optimizer = make_optimizer(model, recipe)
+    optimizer = make_optimizer(model, recipe, captured=graphs)
     scaler = torch.amp.GradScaler(device.type, enabled=recipe.precision == "fp16")
     progress = checkpoint.restore(model, optimizer, scaler) if checkpoint else Progress()
     if best and progress.best:
         best.epoch, best.accuracy, best.weights = progress.best.epoch, progress.best.accuracy, progress.best.weights
     progress.best = best
     history = progress.history
+    called = devices.compiled(model, compiled)
     if world:
         world.draw_whole_masks(model)
-    forward = devices.compiled(model, compiled, device)
-    options = {"teacher": teacher, "on_step": on_step, "forward": forward}
-    if world:
         world.check(image_order(len(train), recipe, seed, 0).size, recipe.batch_size)
-        options |= {"forward": world.parallel(forward, device), "world": world}
+        called = world.parallel(called, device)
+    kind = captured.Captured if graphs else Step
+    step = kind(model, optimizer, scaler, recipe, device, called=called, teacher=teacher, world=world)
     within = None if world else checkpoint  # sums of an epoch are spread over the processes
     for epoch in range(progress.epoch, min(recipe.epochs, recipe.stop_after or recipe.epochs)):
         started = clock(device)
         lr = recipe.learning_rate(epoch)
-        for group in optimizer.param_groups:
-            group["lr"] = lr
-        loss, accuracy = train_epoch(model, train, optimizer, scaler, recipe, seed, epoch, progress, within, **options)
+        set_learning_rate(optimizer, lr)
+        loss, accuracy = train_epoch(step, train, seed, epoch, progress, within, on_step)
         row = {"epoch": epoch + 1, "train_loss": loss, "train_accuracy": accuracy, "lr": lr}
         row["seconds"] = round(clock(device) - started, 3)
         if test is not None and recipe.evaluate == "epoch":
@@ -116,67 +120,47 @@ def fit(
 
 
 def train_epoch(
-    model: nn.Module,
+    step: Step,
     train: Images,
-    optimizer: torch.optim.Optimizer,
-    scaler: torch.amp.GradScaler,
-    recipe: Recipe,
     seed: int,
     epoch: int,
     progress: Progress = START,
     checkpoint: Checkpoint | None = None,
-    *,
-    forward: nn.Module | None = None,
-    teacher: Teacher | None = None,
-    world: World | None = None,
     on_step: Callable[[int], None] | None = None,
 ) -> tuple[float, float]:
-    """One pass over the training images; mean loss and accuracy in per cent, both counted on the way.
+    """One pass of `step` over the training images; mean loss and accuracy in per cent, both counted on the way.
 
-    `progress` says where in the epoch to go on, from a `checkpoint` that is written now and then. forward: the model
-    as it is called, where it is compiled or data parallel. on_step is told how many images each step took.
+    `progress` says where in the epoch to go on, from a `checkpoint` that is written now and then. on_step is told how
+    many images each step took.
     """
-    called = model if forward is None else forward
-    model.train()
-    device, size = train.labels.device, recipe.batch_size
+    step.model.train()
+    recipe, device, size, world = step.recipe, train.labels.device, step.recipe.batch_size, step.world
     torch.manual_seed(seed_of(seed, f"dropout/{epoch}"))
     order = torch.from_numpy(image_order(len(train), recipe, seed, epoch)).to(device)
     n, drawn = len(order), None
     if train.augment:
-        drawn = augment.Augmenter(train.augment, n, seed, epoch, train.mean, train.std)
+        drawn = augment.Augmenter(train.augment, n, seed, epoch, train.mean, train.std, device)
     mixer = Mixer(recipe, seed, epoch) if recipe.mixing != "none" else None
     if progress.random:
         set_random_state(progress.random, device, mixer and mixer.draws)
-    loss_sum = torch.tensor(progress.loss_sum, dtype=torch.float64, device=device)
-    hits = torch.tensor(progress.hits, dtype=torch.float64 if mixer else torch.int64, device=device)
+    step.begin(progress.loss_sum, progress.hits)
     for start in range(progress.step * size, n, size):
         index = order[start : start + size]
         x, y = train.batch(index) if drawn is None else (drawn.batch(train.images, index, start), train.labels[index])
         if train.images.is_contiguous():  # an augmented batch may have its channels last: see `layout`
             x = x.contiguous()
-        x, target = mixer.batch(x, y) if mixer else (x, y)
-        share = world.weight(len(y)) if world else 1.0
-        x, target = world.part(x, target) if world else (x, target)
-        logits, loss = gradient(called, x, target, optimizer, scaler, recipe, teacher, share)
-        if recipe.sam:
-            with moved_uphill(model, recipe.sam):
-                gradient(called, x, target, optimizer, scaler, recipe, teacher, share)
-        scaler.step(optimizer)
-        scaler.update()
-        # Summed where they are: reading a number back would make a GPU wait at every step.
-        loss_sum += loss * len(y)
-        hits += target.hits(logits) if mixer else (logits.argmax(1) == target).sum()
-        step = start // size + 1
-        if checkpoint and start + size < n and checkpoint.due(step):
+        step(*(mixer.batch(x, y) if mixer else (x, y)))
+        done = start // size + 1
+        if checkpoint and start + size < n and checkpoint.due(done):
             random = random_state(device, mixer and mixer.draws)
-            here = Progress(epoch, step, loss_sum.item(), hits.item(), progress.history, random, progress.best)
-            checkpoint.save(model, optimizer, scaler, here)
+            here = Progress(epoch, done, *step.sums(), progress.history, random, progress.best)
+            checkpoint.save(step.model, step.optimizer, step.scaler, here)
         if on_step:
             on_step(len(y))
     if world:
-        world.sum(loss_sum, hits)
-        loss_sum /= world.size
-    return loss_sum.item() / n, 100 * hits.item() / n
+        world.sum(step.loss_sum, step.hits)
+    loss_sum, hits = step.sums()
+    return loss_sum / (world.size if world else 1) / n, 100 * hits / n
 
 
 def image_order(n: int, recipe: Recipe, seed: int, epoch: int) -> np.ndarray:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from nbhelpers import checkpoints, train
+from nbhelpers import checkpoints, steps, train
 from nbhelpers.checkpoints import Best, Checkpoint
 from nbhelpers.errors import InputError
 from nbhelpers.models import MLP, ConvNet, ResNet
@@ -116,7 +116,7 @@ def test_a_checkpoint_changes_nothing_and_a_finished_run_is_not_trained_again(jo
 def test_between_checkpoints_the_steps_since_the_last_one_are_repeated(job, tmp_path, monkeypatch):
     run, whole = job("ricap"), None
     whole = run()
-    checkpoint, step = Checkpoint(tmp_path / "c.safetensors", {}, every=3), train.gradient
+    checkpoint, step = Checkpoint(tmp_path / "c.safetensors", {}, every=3), steps.gradient
     left = [16]
 
     def counted(*args):
@@ -125,7 +125,7 @@ def test_between_checkpoints_the_steps_since_the_last_one_are_repeated(job, tmp_
             raise Killed
         return step(*args)
 
-    monkeypatch.setattr(train, "gradient", counted)
+    monkeypatch.setattr(steps, "gradient", counted)
     with pytest.raises(Killed):
         run(checkpoint)
     head = checkpoints.read(checkpoint.path)[1]["progress"]

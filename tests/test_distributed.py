@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from nbhelpers import distributed, launch, sweep
-from nbhelpers.device import DeviceError, compiled
+from nbhelpers.device import DeviceError, check_compiled, compiled
 from nbhelpers.distributed import World
 from nbhelpers.errors import InputError
 from nbhelpers.mixing import Targets
@@ -146,11 +146,14 @@ def alive(pid: int) -> bool:
 
 def test_how_a_net_may_be_compiled():
     net, cpu = torch.nn.Linear(2, 2), torch.device("cpu")
-    assert compiled(net, "no", cpu) is net
-    with pytest.raises(DeviceError, match="compiled: 'cuda-graphs': needs a GPU; use no or default"):
-        compiled(net, "cuda-graphs", cpu)
-    with pytest.raises(DeviceError, match="compiled: 'yes': must be no, default or cuda-graphs"):
-        compiled(net, "yes", cpu)
+    assert compiled(net, "no") is net and compiled(net, "cuda-graphs") is net
+    check_compiled("default", cpu)
+    for how in ("cuda-graphs", "both"):
+        check_compiled(how, torch.device("cuda"))
+        with pytest.raises(DeviceError, match=f"compiled: '{how}': CUDA graphs need a GPU; use no or default"):
+            check_compiled(how, cpu)
+    with pytest.raises(DeviceError, match="compiled: 'yes': must be no, default, cuda-graphs or both"):
+        check_compiled("yes", cpu)
 
 
 @pytest.mark.slow
@@ -158,7 +161,7 @@ def test_how_a_net_may_be_compiled():
 def test_a_compiled_run_is_recorded_as_such_and_ends_about_the_same(make_run, monkeypatch, model):
     # The graph is captured and differentiated as for a GPU; code for it is not generated, which takes minutes here.
     compile_ = torch.compile
-    monkeypatch.setattr(torch, "compile", lambda net, mode: compile_(net, backend="aot_eager"))
+    monkeypatch.setattr(torch, "compile", lambda net, **_: compile_(net, backend="aot_eager"))
     run = make_run(model=model)
     plain, record = perform(run, "cpu", threads=1), perform(run, "cpu", threads=1, compiled="default")
     assert record["provenance"]["compiled"] == "default" and record["key"] == plain["key"]

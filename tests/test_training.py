@@ -142,7 +142,10 @@ def test_a_state_of_another_training_is_refused_by_what_differs(here, capsys):
         (["--model", "resnet26", *SMALL, "--param", "epohcs=1"], "unknown parameter 'epohcs'"),
         (["--model", "resnet26", "--set", "dem"], "parameter_set: 'dem': ResNet_CIFAR10 has no such set"),
         (["--model", "resnet26", *SMALL, "--teacher", "none.safetensors"], "none.safetensors: there is no such file"),
-        (["--model", "resnet26", *SMALL, "--compiled", "cuda-graphs"], "compiled: 'cuda-graphs': needs a GPU"),
+        (
+            ["--model", "resnet26", *SMALL, "--compiled", "cuda-graphs"],
+            "'cuda-graphs': CUDA graphs need a GPU",
+        ),
         (["--model", "resnet26", *SMALL, "--distillation", "0.7"], "distillation: needs a --teacher"),
         (["--model", "resnet26", *SMALL, "--sync-batchnorm"], "sync_batchnorm: there is one process"),
     ],
