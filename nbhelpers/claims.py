@@ -67,7 +67,8 @@ def claim(
         alpha=alpha,
         level=1 - (max(part.fail_alpha for part in judged) if wider else alpha),
         parts=[
-            {"label": p.label, "verdict": said, "rule": p.rule, "n": p.n, "planned": least or None}
+            {"label": p.label, "verdict": said, "rule": p.rule, "n": p.n}
+            | {"planned": max(least, stats.LEAST_SEEDS) if least else None}
             | {"estimate": p.interval.mean, "low": _plain(p.interval.low), "high": _plain(p.interval.high)}
             | {"values": p.values.tolist()}
             for p, said, least in zip(judged, verdicts, wanted, strict=True)

@@ -32,9 +32,14 @@ class ParameterError(InputError):
 
 
 class Loader(yaml.SafeLoader):
-    """YAML in which 1e-3 is a number, as it is in Python; PyYAML follows YAML 1.1, where it is text."""
+    """YAML in which 1e-3 is a number, and no is a word: PyYAML follows YAML 1.1, where they are text and false."""
 
 
+Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in found if tag != "tag:yaml.org,2002:bool"]
+    for first, found in Loader.yaml_implicit_resolvers.items()
+}
+Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
 Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+0123456789.")
 )

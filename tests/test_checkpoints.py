@@ -154,6 +154,22 @@ def test_a_truncated_file_is_one_clear_line(job, tmp_path):
         job("sgd")(checkpoint)
 
 
+def test_a_file_that_is_replaced_while_it_is_read_is_the_old_or_the_new_one(job, tmp_path, monkeypatch):
+    """Seen: the length of a file was asked of one, and its content of a shorter one that had taken its place."""
+    checkpoint, read_bytes = Checkpoint(tmp_path / "c.safetensors", {}), type(tmp_path).read_bytes
+    job("sgd")(checkpoint)
+    tensors, head = checkpoints.read(checkpoint.path)
+
+    def then_replaced(path):
+        content = read_bytes(path)
+        path.write_bytes(content[:100])
+        return content
+
+    monkeypatch.setattr(type(tmp_path), "read_bytes", then_replaced)
+    again, own = checkpoints.read(checkpoint.path)
+    assert own == head and all(torch.equal(again[name], tensor) for name, tensor in tensors.items())
+
+
 def test_a_checkpoint_of_another_training_or_model_is_refused(job, tmp_path):
     path = tmp_path / "c.safetensors"
     job("sgd")(Checkpoint(path, {"recipe": {"lr": 0.02}, "seed": 5}))

@@ -205,6 +205,7 @@ def test_a_name_that_resembles_none_lists_the_known_ones():
         ({"lr": "1e-3"}, 0.001),
         ({"lr": 1}, 1.0),
         ({"epochs": "3"}, 3),
+        ({"train": "no"}, False),
         ({"epochs": 3.0}, 3),
         ({"betas": (0.9, 0.99)}, [0.9, 0.99]),
         ({"norm": {"name": "group", "groups": 8}}, {"name": "group", "groups": 8}),
@@ -225,10 +226,20 @@ def test_a_value_in_another_spelling_gets_the_type_of_its_parameter(changes, val
     ("text", "value"),
     [
         *[("1e-3", 0.001), ("1E-3", 0.001), ("1e3", 1000.0), ("-2.5e-3", -0.0025), (".5e1", 5.0), ("1.e-2", 0.01)],
-        *[("0.001", 0.001), ("3", 3), ("true", True), ("null", None), ("1e", "1e"), ("e3", "e3"), ("fp32", "fp32")],
+        *[
+            ("0.001", 0.001),
+            ("3", 3),
+            ("true", True),
+            ("False", False),
+            ("no", "no"),
+            ("null", None),
+            ("1e", "1e"),
+            ("e3", "e3"),
+            ("fp32", "fp32"),
+        ],
     ],
 )
-def test_yaml_numbers_with_an_exponent_are_numbers(text, value):
+def test_yaml_numbers_with_an_exponent_are_numbers_and_no_is_a_word(text, value):
     found = yaml.load(text, Loader)
     assert (found, type(found)) == (value, type(value))
 

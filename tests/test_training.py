@@ -30,7 +30,7 @@ from nbhelpers.progress import Live
 from nbhelpers.training import Training
 
 SMALL = ["--set", "demo", "--param", "images_per_class=24", "--param", "validation_images_per_class=8"]
-TRAIN = ["train", "--model", "resnet26", "--epochs", "2", *SMALL, "--param", "share_of_width=0.05"]
+TRAIN = ["train", "--model", "resnet26", "--epochs", "2", *SMALL, "--param", "share_of_width=0.05", "--device", "cpu"]
 
 
 @pytest.fixture
@@ -143,8 +143,8 @@ def test_a_state_of_another_training_is_refused_by_what_differs(here, capsys):
         (["--model", "resnet26", "--set", "dem"], "parameter_set: 'dem': ResNet_CIFAR10 has no such set"),
         (["--model", "resnet26", *SMALL, "--teacher", "none.safetensors"], "none.safetensors: there is no such file"),
         (
-            ["--model", "resnet26", *SMALL, "--compiled", "cuda-graphs"],
-            "'cuda-graphs': CUDA graphs need a GPU",
+            ["--model", "resnet26", *SMALL, "--compiled", "both", "--device", "cpu"],
+            "compiled: 'both': CUDA graphs need a GPU",
         ),
         (["--model", "resnet26", *SMALL, "--distillation", "0.7"], "distillation: needs a --teacher"),
         (["--model", "resnet26", *SMALL, "--sync-batchnorm"], "sync_batchnorm: there is one process"),

@@ -65,6 +65,7 @@ def credits() -> str:
 def _environment():
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
+    from nbhelpers import told
     from nbhelpers.report import pages
 
     made = Environment(
@@ -76,6 +77,7 @@ def _environment():
         keep_trailing_newline=True,
     )
     made.filters |= {"inline": pages.inline, "markdown": pages.markdown, "cell": _cell, "embedded": pages.embedded}
+    made.filters |= {"count": told.count}
     made.globals |= {"MARKS": MARKS, "SETS": SETS, "SHOWN": SHOWN, "VERDICTS": VERDICTS}
     made.globals |= {"code_colours": pages.code_colours}
     return made

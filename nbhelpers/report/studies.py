@@ -121,23 +121,33 @@ class Results:
         return self.summary["finished"][:10]
 
     @property
+    def place(self) -> str:
+        """What each of its runs had for itself."""
+        devices = {record["provenance"]["device"] for record in self.records}
+        return {frozenset({"cuda"}): "one GPU", frozenset({"cpu", "cuda"}): "one core or one GPU"}.get(
+            frozenset(devices), "one core"
+        )
+
+    @property
     def hours(self) -> str:
-        """How long all its training took on one core (or GPU)."""
+        """How long all its training took, each run at its place."""
         return listing.hours(sum(float(epoch["seconds"]) for record in self.records for epoch in record["history"]))
 
     @property
     def design(self) -> str:
         """How much was run on what, as a phrase: from the parameters and the runs."""
+        from nbhelpers.told import count
+
         given = self.summary["parameters"]
         runs = self.summary["runs"]
-        said = [f"{runs['recorded']} of {runs['planned']} runs" if self.missing else f"{runs['recorded']} runs"]
+        said = [f"{runs['recorded']} of {runs['planned']} runs" if self.missing else count(runs["recorded"], "run")]
         further = f" ({given['extra_seeds']} of further arms)" if given.get("extra_seeds") else ""
-        said += [f"{given['seeds']} seeds{further}"] if "seeds" in given else []
+        said += [count(given["seeds"], "seed") + further] if "seeds" in given else []
         said += [given["dataset"]] if "dataset" in given else []
         said += [f"{given['images_per_class']} training images a class"] if "images_per_class" in given else []
         said += [f"{given['epochs']} epochs"] if isinstance(given.get("epochs"), int) else []
         hardware = ", ".join(f"{name} (n = {n})" for name, n in self.summary["hardware"].items())
-        return ", ".join([*said, f"{self.hours} of training on one core of {hardware}"])
+        return ", ".join([*said, f"{self.hours} of training on {self.place} of {hardware}"])
 
     @property
     def differs(self) -> str:
