@@ -76,12 +76,12 @@ def verify(
     return found
 
 
-def _order(record: Mapping[str, Any]) -> tuple[bool, float]:
-    """First the runs that can be compared bit for bit here, then the cheaper ones."""
+def _order(record: Mapping[str, Any]) -> tuple[bool, bool, float]:
+    """First the runs that can be compared bit for bit here, then the cheaper ones, last those of a GPU that is not."""
     made = record["provenance"]
     place = devices.choose("cpu" if made["device"] == "cpu" else "auto")
     here = made | {"hardware": devices.describe(place), "versions": versions()}
-    return bool(apart(made, here)), made["wall_seconds"]
+    return bool(apart(made, here)), made["device"] != place.type, made["wall_seconds"]
 
 
 def _line(finding: Finding) -> str:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # benchmarks are not installed
 
@@ -90,3 +91,13 @@ def test_long_runs_are_done_again_for_one_epoch(results):
         change(path, wall_seconds=301.0)
     assert verify.how_much(folder) == {"runs": 1, "epochs": 1}
     assert verify.cells(verify.verified(folder))[3:6] == [1, "1 of 2 epochs", "bit for bit"]
+
+
+def test_what_took_a_gpu_seconds_is_long_where_there_is_none(results, monkeypatch):
+    folder = results / "X" / "ran"
+    for path in (folder / "runs").glob("*.json"):
+        change(path, wall_seconds=1.0, device="cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert verify.how_much(folder) == {"runs": 1, "epochs": 1}
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert verify.how_much(folder) == {}

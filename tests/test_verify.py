@@ -288,7 +288,8 @@ def test_a_first_loss_may_be_off_by_what_rounding_moves_it(recorded, monkeypatch
 
 
 def test_weights_that_differ_in_their_last_bit_change_the_loss_in_its_last_digits(make_run):
-    run = make_run(epochs=3)
+    # Of a smaller net, or after fewer steps, the last digits of the loss can be the same.
+    run = make_run(model=MLP(hidden=(64, 64)), epochs=3, batch_size=2)
     made = perform(run, "cpu", threads=1)
     own, losses = made["history"][0]["train_loss"], verify.rounded(run, made["provenance"])
     assert len({own, *losses}) > 2 and all(math.isclose(loss, own, rel_tol=1e-5) for loss in losses)
