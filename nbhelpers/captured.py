@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from nbhelpers.mixing import Targets
-from nbhelpers.run import Recipe
 from nbhelpers.steps import Step
 
 FIRST = 2  # steps that are taken as they are: libraries choose and load their kernels in them
@@ -46,8 +45,3 @@ class Captured(Step):
                 super().__call__(self.x, self.target)
             self.graph = graph
         self.graph.replay()
-
-
-def possible(recipe: Recipe) -> bool:
-    """Whether a step of this recipe can be recorded: the scaling of fp16 lets the CPU decide, step by step."""
-    return recipe.precision != "fp16"

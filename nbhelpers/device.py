@@ -56,16 +56,27 @@ def check_precision(precision: str, device: torch.device) -> None:
         raise DeviceError(f"precision: {precision!r}: {describe(device)} has fp32 and fp16")
 
 
-def check_compiled(how: str, device: torch.device) -> None:
-    """Raise DeviceError for a name that is not in COMPILED, and for CUDA graphs without a GPU.
+def check_compiled(how: str, device: torch.device, precision: str = "fp32", processes: int = 1) -> None:
+    """Raise DeviceError for a name that is not in COMPILED, and for CUDA graphs where there can be none.
 
     "default": torch.compile prepares the net. "cuda-graphs": whole training steps are recorded as CUDA graphs, see
-    `captured.Captured`. "both": steps of the compiled net.
+    `captured.Captured`. "both": steps of the compiled net. Nothing is recorded in fp16, where the CPU decides about
+    each step, and of a step that several processes share.
     """
     if how not in COMPILED:
         raise DeviceError(f"compiled: {how!r}: must be {', '.join(COMPILED[:-1])} or {COMPILED[-1]}")
-    if how in ("cuda-graphs", "both") and device.type != "cuda":
+    if not with_graphs(how):
+        return
+    if device.type != "cuda":
         raise DeviceError(f"compiled: {how!r}: CUDA graphs need a GPU; use no or default")
+    if precision == "fp16" or processes > 1:
+        why = "fp16" if precision == "fp16" else f"{processes} processes"
+        raise DeviceError(f"compiled: {how!r}: no CUDA graphs with {why}; use no or default")
+
+
+def with_graphs(how: str) -> bool:
+    """Whether `how`, of COMPILED, has training steps recorded as CUDA graphs."""
+    return how in ("cuda-graphs", "both")
 
 
 def compiled(model: torch.nn.Module, how: str) -> torch.nn.Module:

@@ -54,12 +54,12 @@ def perform(
 ) -> dict[str, Any]:
     """Carry out `run` and return its record, a plain dict.
 
-    `threads` is set for the whole process. weights: a folder in which the trained weights are kept, as
-    KEY.safetensors. compiled: see `device.COMPILED`. world: the processes that carry out this run together, each of
-    which calls this. on_step, on_epoch: see `train.fit`. checkpoint: where the state of the training is kept meanwhile,
-    and left, if not in the user's cache. built: is called with the net before its training. trained: is called with the
-    net as it is after the last epoch, and with the best one. teacher: the net of the run's teacher, where that is a
-    file. A training loss that is not finite gives the status "diverged"; everything else that goes wrong is raised.
+    `threads` is set for the whole process. weights: a folder in which the trained weights are kept, as KEY.safetensors.
+    compiled: see `device.check_compiled`. world: the processes that carry out this run together, each of which calls
+    this. on_step, on_epoch: see `train.fit`. checkpoint: where the state of the training is kept meanwhile, and left,
+    if not in the user's cache. built: is called with the net before its training. trained: is called with the net as it
+    is after the last epoch, and with the best one. teacher: the net of the run's teacher, where that is a file. A
+    training loss that is not finite gives the status "diverged"; everything else that goes wrong is raised.
     """
     started, place, code = time.monotonic(), devices.choose(device), commit()
     place = world.place(place) if world else place

@@ -43,6 +43,7 @@ def carry_out(
     place = None if on_cluster and device != "cpu" else devices.choose(device)
     for run in todo if place else ():  # the nodes of a cluster find out for themselves
         devices.check_precision(run.recipe.precision, place)
+        devices.check_compiled(how.get("compiled", "no"), place, run.recipe.precision, how.get("processes", 1))
     for images in {_images(run) for run in todo} if fresh != "all" else ():
         _check_fingerprint(runs, store, images)
     processes, per_gpu = how.get("processes", 1), how.get("runs_per_gpu", 1)

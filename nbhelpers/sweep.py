@@ -52,8 +52,8 @@ def execute(
 
     workers: processes, each with one CPU thread; 0 takes one per CPU core, or `runs_per_gpu` on a GPU; 1 stays in this
     process. limit: wall-clock seconds that one run may take; None for no limit. weights: keep the trained
-    weights in the set's folder ``weights``. compiled: see `device.COMPILED`. processes: among how many each run is
-    split, one run at a time then. ray: the address of a cluster that carries the runs out, `cluster.Cluster`. The
+    weights in the set's folder ``weights``. compiled: see `device.check_compiled`. processes: among how many each run
+    is split, one run at a time then. ray: the address of a cluster that carries the runs out, `cluster.Cluster`. The
     set's lock is held meanwhile: a second execution of the same set waits, and then finds the records of the first.
     """
     from nbhelpers.launch import attempt

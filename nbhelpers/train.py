@@ -57,28 +57,24 @@ def fit(
     test_accuracy where the recipe evaluates every epoch, validation_loss and validation_accuracy where there are
     `validation` images, on which `best` chooses its epoch.
 
-    `settings` are the fields of a Recipe, for use without one: ``fit(net, train, epochs=3, lr=0.1,
-    batch_size=64)``. Training stops after an epoch whose loss is not finite. The batches of an epoch depend on
-    `seed` and the epoch alone. With a `checkpoint` whose file is there, training goes on from it, and on a CPU ends
-    with the same bits as if it had never stopped. compiled: how training is made faster (`device.COMPILED`). world: the
-    processes among which every batch is split. Raises InputError for a field, device or precision that is not allowed,
-    for a checkpoint of another training, and for CUDA graphs with fp16 or several processes.
+    `settings` are the fields of a Recipe, for use without one: ``fit(net, train, epochs=3, lr=0.1, batch_size=64)``.
+    Training stops after an epoch whose loss is not finite. The batches of an epoch depend on `seed` and the epoch
+    alone. With a `checkpoint` whose file is there, training goes on from it, and on a CPU ends with the same bits as if
+    it had never stopped. compiled: how training is made faster, see `device.check_compiled`. world: the processes among
+    which every batch is split. Raises InputError for a field, device or precision that is not allowed, for a checkpoint
+    of another training, and for CUDA graphs with fp16 or several processes.
     """
     if recipe and settings:
         raise InputError(f"{', '.join(settings)}: give a recipe or its fields, not both")
     recipe = recipe or Recipe(**settings)
     device = devices.choose(device) if isinstance(device, str) else device
     devices.check_precision(recipe.precision, device)
-    devices.check_compiled(compiled, device)
-    graphs = compiled in ("cuda-graphs", "both")
-    if graphs and (world or not captured.possible(recipe)):
-        why = "several processes" if world else f"precision {recipe.precision}"
-        raise InputError(f"compiled: {compiled!r}: no CUDA graphs with {why}; use no or default")
+    devices.check_compiled(compiled, device, recipe.precision, world.size if world else 1)
     memory_format = layout(model)
     model.to(device, memory_format=memory_format)
     train = train.to(device, memory_format)
     test, validation = (part.to(device, memory_format) if part is not None else None for part in (test, validation))
-    optimizer = make_optimizer(model, recipe, captured=graphs)
+    optimizer = make_optimizer(model, recipe, captured=devices.with_graphs(compiled))
     scaler = torch.amp.GradScaler(device.type, enabled=recipe.precision == "fp16")
     progress = checkpoint.restore(model, optimizer, scaler) if checkpoint else Progress()
     if best and progress.best:
@@ -90,7 +86,7 @@ def fit(
         world.draw_whole_masks(model)
         world.check(image_order(len(train), recipe, seed, 0).size, recipe.batch_size)
         called = world.parallel(called, device)
-    kind = captured.Captured if graphs else Step
+    kind = captured.Captured if devices.with_graphs(compiled) else Step
     step = kind(model, optimizer, scaler, recipe, device, called=called, teacher=teacher, world=world)
     within = None if world else checkpoint  # sums of an epoch are spread over the processes
     for epoch in range(progress.epoch, min(recipe.epochs, recipe.stop_after or recipe.epochs)):

@@ -127,7 +127,8 @@ class Training:
         (SIGINT) writes it after the step at hand. fresh: forget the state of an unfinished training. how: `threads`
         and `compiled` of `perform.perform`.
         """
-        devices.check_compiled(how.get("compiled", "no"), devices.choose(device))  # before anything goes
+        choice, precision = how.get("compiled", "no"), self.run.recipe.precision
+        devices.check_compiled(choice, devices.choose(device), precision)  # before anything goes
         if fresh:
             self.file(".state.safetensors").unlink(missing_ok=True)
         for left in self.folder.glob(f".{self.name}.state.safetensors.*"):  # of a writer that was killed

@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from nbhelpers import captured
-from nbhelpers.errors import InputError
 from nbhelpers.models import MLP, ConvNet, ResNet
 from nbhelpers.models.initialise import build
 from nbhelpers.run import Recipe
@@ -56,17 +55,6 @@ def test_of_a_recorded_step_only_the_last_batch_of_an_epoch_is_taken_as_it_is(ra
     trained(RESNET, random_images(90, SHAPE), None, "cuda-graphs")
     # two at first, one that is recorded, and of each epoch the last
     assert taken == [16, 16, 16, 10, 10, 10]
-
-
-def test_fp16_is_not_recorded():
-    bf16, fp16 = (Recipe(lr=0.1, epochs=1, batch_size=4, precision=name) for name in ("bf16", "fp16"))
-    assert captured.possible(bf16) and not captured.possible(fp16)
-
-
-@pytest.mark.gpu
-def test_fp16_and_cuda_graphs_are_one_clear_error(random_images):
-    with pytest.raises(InputError, match="compiled: 'both': no CUDA graphs with precision fp16; use no or default"):
-        trained(RESNET, random_images(90, SHAPE), None, "both", precision="fp16")
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])

@@ -152,6 +152,10 @@ def test_how_a_net_may_be_compiled():
         check_compiled(how, torch.device("cuda"))
         with pytest.raises(DeviceError, match=f"compiled: '{how}': CUDA graphs need a GPU; use no or default"):
             check_compiled(how, cpu)
+    for limits, why in (({"precision": "fp16"}, "fp16"), ({"processes": 4}, "4 processes")):
+        check_compiled("default", cpu, **limits)
+        with pytest.raises(DeviceError, match=f"compiled: 'both': no CUDA graphs with {why}; use no or default"):
+            check_compiled("both", torch.device("cuda"), **limits)
     with pytest.raises(DeviceError, match="compiled: 'yes': must be no, default, cuda-graphs or both"):
         check_compiled("yes", cpu)
 

@@ -340,6 +340,14 @@ def test_what_cannot_work_is_refused_before_anything_is_trained(study, monkeypat
     assert str(caught.value).startswith(line) and "\n" not in str(caught.value)
 
 
+def test_cuda_graphs_without_a_gpu_are_refused_before_anything_is_trained(study, monkeypatch):
+    forbid_training(monkeypatch)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    s = study(compiled="both")
+    with pytest.raises(InputError, match=r"^compiled: 'both': CUDA graphs need a GPU; use no or default$"):
+        s.sweep(runs(s))
+
+
 def test_a_full_disk_ends_the_sweep_and_the_next_one_goes_on(study, monkeypatch):
     s = study()
     planned, written, sync = runs(s, 3), [], os.fsync
