@@ -16,6 +16,7 @@ from nbhelpers import data as datasets
 from nbhelpers import device as devices
 from nbhelpers import records, stats
 from nbhelpers.checkpoints import Checkpoint
+from nbhelpers.distributed import DROPOUT
 from nbhelpers.errors import InputError
 from nbhelpers.perform import perform, versions
 from nbhelpers.run import VERSION, Data, Recipe, Run, key_of
@@ -48,7 +49,8 @@ def verify(
 ) -> list[Finding]:
     """Check all records of the set in `folder` against themselves, and do the `runs` cheapest ones again.
 
-    Those that were recorded on hardware of this kind come first. epochs: only so many of their epochs. On the same kind
+    Those that were recorded on hardware of this kind come first; where there is no GPU, none of a GPU that has dropout,
+    since a CPU draws other masks. epochs: only so many of their epochs. On the same kind
     of processor, with the same torch and as many threads, a run must give the same bits; else its first epoch's loss
     must agree to 1e-3, or lie where rounding moves it (`rounded`), and its accuracy in the 99% prediction interval of
     the recorded seeds of its arm. A record without training is held against itself, ``summary.json``, ``runs.csv``,
@@ -70,7 +72,10 @@ def verify(
     say(f"{len(good)} of {len(files)} records are whole")
     plan = records.read_plan(folder)
     done = [record for record in good.values() if record["status"] == "done"]
-    for record in sorted(done, key=_order)[:runs]:
+    able = [record for record in done if not _masks_of_a_gpu(record)]
+    if runs and done and not able:
+        say("none is done again: they have dropout, and a CPU draws other masks than the GPU that recorded them")
+    for record in sorted(able, key=_order)[:runs]:
         found.append(again(record, _arm(record["key"], plan, good), epochs, _label(record["key"], plan)))
         say(_line(found[-1]))
     return found
@@ -82,6 +87,15 @@ def _order(record: Mapping[str, Any]) -> tuple[bool, bool, float]:
     place = devices.choose("cpu" if made["device"] == "cpu" else "auto")
     here = made | {"hardware": devices.describe(place), "versions": versions()}
     return bool(apart(made, here)), made["device"] != place.type, made["wall_seconds"]
+
+
+def _masks_of_a_gpu(record: Mapping[str, Any]) -> bool:
+    """Whether a record has dropout masks that a GPU drew, and there is none here."""
+    if record["provenance"]["device"] == "cpu" or devices.choose().type != "cpu":
+        return False
+    run = rebuilt(record["run"])
+    net = run.model.build(*datasets.describe(run.data.name, run.data.size, run.data.classes))
+    return any(isinstance(layer, DROPOUT) and layer.p for layer in net.modules())
 
 
 def _line(finding: Finding) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from nbhelpers import cli, outputs, records, sweep, tables, verify
 from nbhelpers.errors import InputError
-from nbhelpers.models import MLP
+from nbhelpers.models import MLP, ResNet
 from nbhelpers.perform import perform
 from nbhelpers.records import Store
 from nbhelpers.run import key_of
@@ -235,6 +235,20 @@ def test_a_record_of_a_gpu_is_done_again_where_there_is_none(copied):
     edit_all(copied, lambda r: r["provenance"].update(device="cuda", hardware="a GPU"))
     found = verify.verify(copied, runs=1, say=lambda line: None)
     assert found[0].how.startswith("done again, within seeds (hardware a GPU, here ") and not found[0].wrong
+
+
+def test_dropout_masks_of_a_gpu_are_not_drawn_again_where_there_is_none(make_run, tmp_path, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    runs = [make_run(model=ResNet(stem=4, widths=(4,), blocks=(1,), dropout=p)) for p in (0.0, 0.5)]
+    list(sweep.execute(runs, Store(tmp_path), workers=1, device="cpu"))
+    for position in range(2):
+        edit(tmp_path, lambda r: r["provenance"].update(device="cuda", hardware="a GPU"), position)
+    said: list[str] = []
+    assert [finding.how[:10] for finding in verify.verify(tmp_path, say=said.append)] == ["done again"]
+    Store(tmp_path).path(runs[0].key).unlink()
+    assert verify.verify(tmp_path, say=said.append) == [] and said[-1].startswith(
+        "none is done again: they have dropout"
+    )
 
 
 def test_the_prefix_of_a_run_is_held_against_its_first_epochs(copied):
