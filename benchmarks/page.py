@@ -175,8 +175,8 @@ def of_fixed(rows: list[Row]) -> str:
 
 UNTRIED = """## Not measured here
 
-On a GPU: data kept on the device, CUDA graphs (`compiled=cuda-graphs`, `both`), several runs on one GPU. Other libraries
-of malloc, other BLAS, processors of another kind.
+On a GPU: data kept on the device, CUDA graphs (`compiled`), several runs on one GPU. Other libraries of malloc,
+other BLAS, processors of another kind.
 """
 
 

@@ -37,7 +37,8 @@ HEAD = [
 ALIGN = ["---", "--:", "--:", "--:", "---", "---", "---", "--:", "---"]
 FOOT = f"""\
 Runs done again: the {verify.CHEAPEST} that took least when they were recorded, those of this kind of processor first;
-where they took more than {SHORT // 60} minutes, one of them for one epoch. Compared bit for bit where processor,
+where they took more than {SHORT // 60} minutes, or were recorded on a GPU and there is none, one of them for one epoch,
+but none with dropout, of which a CPU draws other masks than a GPU. Compared bit for bit where processor,
 threads, torch and numpy are those of the record; else ("within seeds") the loss of the first epoch must agree to
 {verify.LOSS:g} relative, and the accuracy of a whole run lie in the {100 * (1 - verify.ALPHA):.0f}% prediction interval
 of the recorded seeds of its arm. Where the loss is further off, that epoch is trained {verify.ROUNDINGS} times more,
