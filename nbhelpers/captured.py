@@ -15,8 +15,8 @@ class Captured(Step):
     """A step that is recorded once as a CUDA graph and then played: one call of the CPU instead of hundreds.
 
     The nets of these studies are so small that a GPU is done with a kernel before the CPU has started the next one. The
-    kernels and their order are those of `Step`, and so are the numbers. Batches of another shape than the first one,
-    such as the last of an epoch, and mixed images are taken as they are.
+    kernels and their order are those of `Step`, and so are the numbers, but for rounding. A shorter batch, the last of
+    an epoch, and mixed images are taken as they are. Whatever the net does in Python is done once, when it is recorded.
     """
 
     def __init__(self, *parts: Any, **options: Any):
@@ -28,7 +28,7 @@ class Captured(Step):
 
     def __call__(self, x: Tensor, target: Tensor | Targets) -> None:
         """As `Step`."""
-        if isinstance(target, Targets) or (self.x is not None and x.shape != self.x.shape):
+        if isinstance(target, Targets) or len(x) != self.recipe.batch_size:
             super().__call__(x, target)
             return
         if self.x is None:

@@ -82,9 +82,13 @@ def with_graphs(how: str) -> bool:
 def compiled(model: torch.nn.Module, how: str) -> torch.nn.Module:
     """`model` as training calls it: as it is, or through torch.compile, which then makes a version for each shape.
 
-    One version for all shapes is slower at the one that nearly all batches have.
+    One version for all shapes is slower at the one that nearly all batches have. What was compiled before in this
+    process is forgotten: past a number of versions torch would compile nothing more, and say so in a warning alone.
     """
-    return torch.compile(model, dynamic=False) if how in ("default", "both") else model
+    if how not in ("default", "both"):
+        return model
+    torch._dynamo.reset()
+    return torch.compile(model, dynamic=False)
 
 
 def set_arithmetic(precision: str, threads: int | None) -> None:

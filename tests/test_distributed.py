@@ -160,6 +160,21 @@ def test_how_a_net_may_be_compiled():
         check_compiled("yes", cpu)
 
 
+def test_a_process_that_has_compiled_many_nets_compiles_the_next_one_too(monkeypatch):
+    """Past its limit of versions torch runs a net as it is; a worker carries out many runs."""
+    made = []
+
+    def count(graph, inputs):
+        made.append(graph)
+        return graph.forward
+
+    compile_ = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda net, **options: compile_(net, backend=count, **options))
+    for number in range(1, 13):
+        compiled(torch.nn.Linear(2, 2), "default")(torch.ones(number, 2))
+        assert len(made) == number
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("model", [GROUPED, ResNet(stem=4, widths=(4, 6), blocks=(1, 1))])
 def test_a_compiled_run_is_recorded_as_such_and_ends_about_the_same(make_run, monkeypatch, model):
