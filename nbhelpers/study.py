@@ -303,9 +303,17 @@ class Study:
         self._by_seeds[text] = claims.by_seeds(parts, **region)
         display(Markdown(f"**{text}** — {verdict.sentence}"))
 
-    def by_seeds(self) -> dict[str, pd.DataFrame]:
-        """Claim -> how it would have come out with fewer seeds."""
-        return self._by_seeds
+    def seeds_needed(self) -> None:
+        """Show how each claim would have come out with fewer seeds; a line instead where no claim has two."""
+        from nbhelpers import plots
+
+        tables = {text: table for text, table in self._by_seeds.items() if len(table) > 1}
+        if tables:
+            self.figure("seeds", plots.seeds_needed, tables, title=self.reversals())
+        elif self.verdicts:
+            print("No claim has two seeds, so there are no fewer to judge it by.")
+        else:
+            print("These parameters leave no claim to judge.")
 
     def reversals(self) -> str:
         """How often a single seed would have published the opposite of the verdict, as a sentence."""

@@ -83,10 +83,24 @@ def results(
             names = dict(zip(rows, labels, strict=True))
             row |= _published(names, arm if compare else arm[:0], value, published, repeats)
         row["parameters"] = f"{int(arm['parameters'].iloc[0]):,}"
-        row["seconds"] = f"{arm['seconds'].median():.1f}"
+        row["seconds"] = _seconds(arm)
         made.append(row)
     head = f"{name or value.replace('_', ' ')}, mean"
     return pd.DataFrame(made).rename(columns={"mean": head, "seconds": "seconds, median"})
+
+
+def costs(df: pd.DataFrame, by: str) -> dict[str, pd.Series]:
+    """The parameters and the median training seconds of each value of the label `by`, as text."""
+    arms = df.groupby(by, sort=False)
+    parameters = arms["parameters"].first().map("{:,}".format)
+    return {"parameters": parameters, "seconds": pd.Series({value: _seconds(arm) for value, arm in arms})}
+
+
+def _seconds(arm: pd.DataFrame) -> str:
+    """The median, on each kind of device by itself: the seconds of a GPU are not those of a core."""
+    if "device" not in arm or arm["device"].nunique() < 2:
+        return f"{arm['seconds'].median():.1f}"
+    return ", ".join(f"{own.median():.1f} ({place})" for place, own in arm.groupby("device")["seconds"])
 
 
 def _ends(interval: stats.Interval, values: pd.Series) -> str:

@@ -24,6 +24,12 @@ def count(number: int, thing: str) -> str:
     return f"{number} {thing}" + ("" if number == 1 else "s")
 
 
+def ends(name: str, values: pd.Series) -> str:
+    """Between which values the runs end, for a title; where they round to the same, at which."""
+    found = dict.fromkeys(f"{value:.3g}" for value in (values.min(), values.max()))
+    return f"{name} ends {'between' if len(found) > 1 else 'at'} {' and '.join(found)}"
+
+
 def cells(df: pd.DataFrame, by: str, value: str = ACCURACY) -> dict[Any, str]:
     """For each arm of `by` the mean of `value`, as recorded; or how many seeds are at chance, where not all or none."""
     digits = 2 if "loss" in value else 1

@@ -58,6 +58,15 @@ def part(folder: Path, name: str) -> BeautifulSoup:
     return page(folder).find(id=f"{STUDY}-{name}")
 
 
+def test_the_design_says_steps_precision_and_where_a_run_stops(folder):
+    place = folder / STUDY / SET
+    given = change(place)["parameters"]
+    assert ", 10 epochs, " in Results(STUDY, place).design
+    change(place, parameters=given | {"steps_per_epoch": 20, "stop_after": 3, "precision": "bf16"})
+    assert ", 10 epochs of 20 steps, stopped after 3 epochs, bf16, " in Results(STUDY, place).design
+    assert " of training in bf16 on one core" in report.readme(folder)
+
+
 def test_the_committed_page_is_what_the_command_would_write():
     written = (COMMITTED / "README.md").read_text(encoding="utf-8")
     assert written == report.readme(COMMITTED)

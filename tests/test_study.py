@@ -533,13 +533,25 @@ def test_what_a_second_execution_writes_is_the_same(study, shown):
         df = s.sweep(runs(s, 3))
         s.figure("accuracy", nb.plots.curves, df, x="blocks", y="test_accuracy", hue="activation")
         s.claim("ReLU is better", nb.paired(df, "activation", "relu", "sigmoid"), above=0)
-        s.figure("seeds", nb.plots.seeds_needed, s.by_seeds(), title=s.reversals())
+        s.seeds_needed()
         s.finish()
         return {str(path): path.read_bytes() for path in s.store.folder.rglob("*") if path.is_file()}
 
     first = execute()
     assert execute() == first
-    assert {os.path.basename(path) for path in first} >= {"plan.json", "runs.csv", "summary.json", "accuracy.png"}
+    made = {os.path.basename(path) for path in first}
+    assert made >= {"plan.json", "runs.csv", "summary.json", "accuracy.png", "seeds.png"}
+
+
+def test_one_seed_says_nothing_of_fewer(study, capsys):
+    s = study(seeds=1, extra_seeds=1)
+    df = s.sweep(runs(s, 1))
+    s.seeds_needed()
+    assert capsys.readouterr().out.endswith("These parameters leave no claim to judge.\n")
+    s.claim("ReLU is better", nb.paired(df, "activation", "relu", "sigmoid"), above=0)
+    s.seeds_needed()
+    assert capsys.readouterr().out.endswith("No claim has two seeds, so there are no fewer to judge it by.\n")
+    assert not (s.store.folder / "seeds.png").exists()
 
 
 def test_runs_of_another_set_are_found_by_its_name(study, tmp_path):
@@ -766,10 +778,10 @@ def test_a_claim_of_which_the_parameters_leave_no_part_is_not_asked(study, shown
     gap = contrast(5.0, 5.1, 5.2).assign(blocks=1)[["blocks", "seed", "value", "images", "at_chance"]]
     s.claim("deep nets", nb.each(gap[gap.blocks > 1], "blocks"), above=0)
     assert shown[0].data == "**deep nets** — not asked: these parameters leave no part of it"
-    assert s.verdicts == [] and s.by_seeds() == {}
+    assert s.verdicts == []
 
 
-def test_reversals_are_the_share_of_single_seeds_that_say_the_opposite(study, shown):
+def test_reversals_are_the_share_of_single_seeds_that_say_the_opposite(study, shown, monkeypatch):
     s = study()
     s.claim("above", contrast(5.0, 5.1, 5.2), above=0)
     assert s.reversals() == "One seed alone would have said the opposite in 0% of cases (1 decided claim)"
@@ -779,7 +791,10 @@ def test_reversals_are_the_share_of_single_seeds_that_say_the_opposite(study, sh
     s.claim("one seed is on the other side", contrast(*[9.0, 9.1, 9.2, 9.3] * 3, -0.1), above=0)
     assert s.verdicts[-1].verdict == "holds"
     assert s.reversals() == "One seed alone would have said the opposite in 3% of cases (3 decided claims)"
-    assert list(s.by_seeds()) == ["above", "below", "one seed is on the other side"]
+    drawn = []
+    monkeypatch.setattr(s, "figure", lambda name, function, tables, title: drawn.extend([*tables, title]))
+    s.seeds_needed()
+    assert drawn == ["above", "below", "one seed is on the other side", s.reversals()]
 
 
 def test_expected_errors_count_decided_claims():

@@ -82,6 +82,21 @@ def test_an_arm_has_its_n_mean_and_interval():
     }
 
 
+def test_the_seconds_of_a_gpu_are_not_mixed_with_those_of_a_core():
+    runs = frame(relu=[20, 22, 24]).assign(seconds=[100.0, 4.0, 200.0], device=["cpu", "cuda", "cpu"])
+    assert only(tables.results(runs, ARM))["seconds, median"] == "150.0 (cpu), 4.0 (cuda)"
+    assert only(tables.results(runs.iloc[1:2], ARM))["seconds, median"] == "4.0"
+
+
+def test_what_an_arm_costs_is_said_as_in_the_table_of_results():
+    runs = frame(relu=[20, 22, 24], sigmoid=[20, 22, 24])
+    shown = tables.costs(runs, "activation")
+    assert {name: own.to_dict() for name, own in shown.items()} == {
+        "parameters": {"relu": "1,290", "sigmoid": "1,290"},
+        "seconds": {"relu": "2.0", "sigmoid": "2.0"},
+    }
+
+
 def test_one_seed_has_a_mean_and_no_interval():
     row = only(tables.results(frame(relu=[20]), ARM))
     assert (row["n"], row["test accuracy, mean"], row["95% interval"]) == (1, "20.00", "")

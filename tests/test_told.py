@@ -48,6 +48,11 @@ def test_a_number_that_rounds_to_zero_has_no_sign(number, said):
     assert told.signed(number) == said
 
 
+def test_runs_end_between_two_values_or_at_one():
+    assert told.ends("Loss", pd.Series([1.234, 0.5, 2.0])) == "Loss ends between 0.5 and 2"
+    assert told.ends("Loss", pd.Series([1.2341, 1.2342])) == "Loss ends at 1.23"
+
+
 def test_one_thing_is_no_plural():
     assert [told.count(n, "epoch") for n in (0, 1, 2)] == ["0 epochs", "1 epoch", "2 epochs"]
 

@@ -134,6 +134,12 @@ class Results:
         return listing.hours(sum(float(epoch["seconds"]) for record in self.records for epoch in record["history"]))
 
     @property
+    def precision(self) -> str:
+        """Such as "bf16", where a set names another than single precision; else empty."""
+        named = self.summary["parameters"].get("precision", "fp32")
+        return "" if named == "fp32" else named
+
+    @property
     def design(self) -> str:
         """How much was run on what, as a phrase: from the parameters and the runs."""
         from nbhelpers.told import count
@@ -145,7 +151,11 @@ class Results:
         said += [count(given["seeds"], "seed") + further] if "seeds" in given else []
         said += [given["dataset"]] if "dataset" in given else []
         said += [f"{given['images_per_class']} training images a class"] if "images_per_class" in given else []
-        said += [f"{given['epochs']} epochs"] if isinstance(given.get("epochs"), int) else []
+        epochs = [count(given["epochs"], "epoch")] if isinstance(given.get("epochs"), int) else []
+        steps = given.get("steps_per_epoch")  # 0: as many as the images make
+        said += [f"{epochs[0]} of {count(steps, 'step')}"] if epochs and steps else epochs
+        said += [f"stopped after {count(given['stop_after'], 'epoch')}"] if given.get("stop_after") else []
+        said += [self.precision] if self.precision else []
         hardware = ", ".join(f"{name} (n = {n})" for name, n in self.summary["hardware"].items())
         return ", ".join([*said, f"{self.hours} of training on {self.place} of {hardware}"])
 
