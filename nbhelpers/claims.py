@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -13,12 +12,10 @@ from nbhelpers import pooled, stats
 from nbhelpers.contrasts import Mixed, Parts, cell, chance, each, paired, slope, spread, values
 from nbhelpers.judged import Judged, arrays, judge, nothing
 from nbhelpers.margins import Region, margins
-from nbhelpers.verdict import Verdict
+from nbhelpers.verdict import Verdict, plain
 
 __all__ = ["Mixed", "Region", "Verdict", "by_seeds", "cell", "chance", "claim"]
 __all__ += ["each", "paired", "slope", "spread", "values"]  # where the numbers of a claim come from
-
-MOST_SUBSETS = 1000  # of one size in `by_seeds`: all of them up to 12 seeds
 
 
 def claim(
@@ -56,9 +53,9 @@ def claim(
         n=min(part.n for part in judged),
         planned=max(wanted) or None,
         estimate=shown.mean,
-        low=_plain(shown.low),
-        high=_plain(shown.high),
-        margin=None if nearest.yes_no or nearest.void else _plain(margin),
+        low=plain(shown.low),
+        high=plain(shown.high),
+        margin=None if nearest.yes_no or nearest.void else plain(margin),
         on_these_images=_on_these_images(judged, verdict, region, alpha),
         seeds_needed=_seeds_needed(judged, region, alpha) if verdict == "undecided" else None,
         part=nearest.label,
@@ -69,7 +66,7 @@ def claim(
         parts=[
             {"label": p.label, "verdict": said, "rule": p.rule, "n": p.n}
             | {"planned": max(least, stats.LEAST_SEEDS) if least else None}
-            | {"estimate": p.interval.mean, "low": _plain(p.interval.low), "high": _plain(p.interval.high)}
+            | {"estimate": p.interval.mean, "low": plain(p.interval.low), "high": plain(p.interval.high)}
             | {"values": p.values.tolist()}
             for p, said, least in zip(judged, verdicts, wanted, strict=True)
         ],
@@ -93,7 +90,7 @@ def by_seeds(parts, above=None, below=None, inside=None, looks: int = 1, alpha: 
     data = [arrays(part.set_index("seed").loc[seeds]) for part in parts.values()]
     rows = []
     for k in range(1, len(seeds) + 1):
-        chosen = _subsets(len(seeds), k)
+        chosen = stats.subsets(len(seeds), k)
         drawn = [(v[chosen], c[chosen], g[chosen], y, compared) for v, c, g, y, compared in data]
         judged = [
             np.where(void, -math.inf, margins(v, c, region, alpha, len(parts), yes_no=y))
@@ -209,14 +206,3 @@ def _level(alpha: float, looks: int) -> float:
     if looks not in (1, 2):
         raise ValueError(f"looks is 1, or 2 where seeds were added once after looking, not {looks!r}")
     return alpha / looks
-
-
-def _subsets(n: int, k: int) -> np.ndarray:
-    if math.comb(n, k) <= MOST_SUBSETS:
-        return np.array(list(combinations(range(n), k)))
-    rows = np.tile(np.arange(n), (MOST_SUBSETS, 1))
-    return np.random.default_rng(k).permuted(rows, axis=1)[:, :k]
-
-
-def _plain(number: float) -> float | None:
-    return float(number) if math.isfinite(number) else None

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,9 +18,8 @@ import pandas as pd
 
 from nbhelpers import contrasts, stats
 from nbhelpers.margins import Region
-from nbhelpers.verdict import Verdict
+from nbhelpers.verdict import Verdict, plain
 
-MOST_SUBSETS = 1000  # of one size in `by_seeds`
 REDUCE = {"largest": np.argmax, "least": np.argmin}
 
 
@@ -209,7 +207,7 @@ def claim(text: str, extreme: Extreme, region: Region, planned: int = 0, alpha: 
     images = (judge(extreme, region, alpha, errors=source.errors) != verdict) if known else None
     each = (source.values[:, 1:] - source.values[:, :1]).transpose(2, 0, 1)
     part = {"label": name, "verdict": verdict, "rule": void or "extreme", "n": source.n, "planned": planned or None}
-    ends = {"low": _plain(low), "high": _plain(high)}
+    ends = {"low": plain(low), "high": plain(high)}
     part |= {"estimate": estimate} | ends | {"values": [extreme.of(grid)[0] for grid in each]}
     return Verdict(
         text=text,
@@ -219,7 +217,7 @@ def claim(text: str, extreme: Extreme, region: Region, planned: int = 0, alpha: 
         planned=planned or None,
         estimate=estimate,
         **ends,
-        margin=None if interim or void else _plain(float(margin)),
+        margin=None if interim or void else plain(float(margin)),
         on_these_images=images if verdict in ("holds", "fails") else False,
         seeds_needed=None,
         part=name,
@@ -234,7 +232,7 @@ def by_seeds(extreme: Extreme, region: Region, alpha: float = 0.05) -> pd.DataFr
     """How the claim would have come out with fewer seeds: see `claims.by_seeds`."""
     rows = []
     for k in range(1, extreme.source.n + 1):
-        subsets = list(combinations(range(extreme.source.n), k))[:MOST_SUBSETS]
+        subsets = stats.subsets(extreme.source.n, k).tolist()
         found = []
         for subset in subsets:
             said = judge(extreme, region, alpha, seeds=subset)
@@ -245,7 +243,3 @@ def by_seeds(extreme: Extreme, region: Region, alpha: float = 0.05) -> pd.DataFr
         shares = {verdict: found.count(verdict) / len(found) for verdict in ("holds", "fails", "undecided")}
         rows.append({"k": k, "subsets": len(subsets)} | shares)
     return pd.DataFrame(rows)
-
-
-def _plain(number: float) -> float | None:
-    return float(number) if math.isfinite(number) else None

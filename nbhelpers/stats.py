@@ -10,12 +10,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cache
+from itertools import combinations
 from statistics import NormalDist
 
 import numpy as np
 
 LEAST_SEEDS = 3  # for a verdict, or an interval in a figure: that of two says nothing
 MOST_SEEDS = 1000  # beyond this, "about how many seeds would decide it" has no useful answer
+MOST_SUBSETS = 1000  # of one size
 
 
 @dataclass(frozen=True)
@@ -200,6 +202,17 @@ def seeds_needed_share(k: int, n: int, alpha: float = 0.05) -> int | None:
     if n < 5 or share == 0.5:
         return None
     return next((m for m in range(2, MOST_SEEDS + 1) if binomial(round(share * m), m, alpha).low > 0.5), None)
+
+
+def subsets(n: int, k: int) -> np.ndarray:
+    """Subsets of k of the numbers 0 ... n - 1, as rows: all of them, or 1000 at random where there are more.
+
+    There are at most as many up to n = 12.
+    """
+    if math.comb(n, k) <= MOST_SUBSETS:
+        return np.array(list(combinations(range(n), k)))
+    rows = np.tile(np.arange(n), (MOST_SUBSETS, 1))
+    return np.random.default_rng(k).permuted(rows, axis=1)[:, :k]
 
 
 def _around(mean: float, half: float, n: int) -> Interval:

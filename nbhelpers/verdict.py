@@ -164,6 +164,11 @@ def fixed(number: float, digits: int, sign: str = "") -> str:
     return text if float(text) else text.lstrip("+-")
 
 
+def plain(number: float) -> float | None:
+    """A number as JSON has it: none where it is not finite."""
+    return float(number) if math.isfinite(number) else None
+
+
 def _rounded(value: Any) -> Any:
     """`value` with its numbers, also those within dicts and lists, to 10 digits: further ones differ by processor."""
     if isinstance(value, float):

@@ -246,7 +246,7 @@ def test_by_seeds_samples_large_sets():
     assert ten["subsets"].tolist() == [math.comb(10, k) for k in range(1, 11)]
     many = contrast(*rng.normal(1, 1, 20))
     twenty = claims.by_seeds(many, above=0)
-    assert twenty["subsets"].tolist() == [min(math.comb(20, k), claims.MOST_SUBSETS) for k in range(1, 21)]
+    assert twenty["subsets"].tolist() == [min(math.comb(20, k), stats.MOST_SUBSETS) for k in range(1, 21)]
     triples = np.array(list(combinations(many["value"], 3)))
     exact = np.mean(margins(triples, np.zeros((len(triples), 3)), Region(low=0))[0] > 0)
     assert 0.05 < exact < 0.95 and twenty["holds"][2] == pytest.approx(exact, abs=0.06)
