@@ -113,8 +113,8 @@ batch, and gradients are averaged.
 
 UNTESTED = """## What is untested, for want of the hardware
 
-- **GPUs**: a share of one (`runs_per_gpu`), several nodes with GPUs, one run over several GPUs. Tests check what is
-  asked of Ray, not what a card does with it.
+- **GPUs beyond one**: several nodes with GPUs, one run over several GPUs, and Ray with a share of one
+  (`runs_per_gpu`). Tests check what is asked of Ray, not what a card does with it.
 - **Several machines**: the nodes of the tests and of the tables are processes of one machine. A real network, its
   failures, and clocks that differ are not in them.
 - **Slurm** and **Kubernetes** with KubeRay: the two configs above were read by a parser, no more; `ray symmetric-run`
@@ -168,18 +168,19 @@ def costs(scale: Mapping[str, Any], found: Mapping[str, Any]) -> str:
     ]
     head = ["GPUs", "shortest run", "runs a second", "driver busy", "sent", "in flight", "CIFAR-10 sent"]
     text = "\n".join([written.row(head), written.row(["--:"] * len(head)), *map(written.row, lines)])
-    most, machine = GPUS[-1], scale["machine"]
+    most, machine, memory = GPUS[-1], scale["machine"], list(scale["ray"]["memory"].values())
     return f"""## What it costs, on paper
 
 Measured on {machine["processor"]}, {machine["cores"]} cores, {machine["date"][:10]} ([scale](../benchmarks/scale.md),
 [cluster](../benchmarks/cluster.md)), with runs that do nothing: {number(1000 * own)} ms a run on Ray, driver and nodes
 on these cores together, {number(1000 * here)} ms in local processes. To write a record alone took
-{number(1000 * write)} ms in another minute: that is most of it. A task is {size(sent)}, a record {size(back)} on its
-way and {size(record)} on the disk. The driver's memory does not grow with the number of runs:
-{number(list(scale["ray"]["memory"].values())[-1])} MiB after {scale["ray"]["runs"]:,}.
+{number(1000 * write)} ms in another minute, so the disk is a large part of it, and its speed varies.
+A task is {size(sent)}, a record {size(back)} on its way and {size(record)} on the disk. The driver's memory does
+not grow with the number of runs: {number(memory[-1])} MiB after {scale["ray"]["runs"]:,}.
 
 One driver hands out and records all runs, so with G GPUs and runs of T seconds it is busy for G·{1000 * own:.1f} ms
-of every T. Carried on from these numbers, not measured:
+of every T. Carried on from these numbers, not measured; they come from sweeps with as many tasks in flight as a few
+cores have places, and the driver's part of a run may grow with the number in flight:
 
 {text}
 
@@ -201,8 +202,8 @@ What breaks first, at {most:,} GPUs:
 4. **The disk of the driver**: a flush for each record, {number(1000 * write)} ms here, slower on a network disk. It is
    in the driver's time of a run.
 
-The network between the nodes, the object store and Ray's own scheduling are far from their limits: tasks and records
-are some KB, and no run waits for another.
+Little is asked of the network between the nodes and of the object store: tasks and records are some KB, and
+no run waits for another. How Ray's own scheduling does with so many places was not measured.
 """
 
 

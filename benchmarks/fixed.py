@@ -194,7 +194,10 @@ def figure(rows: list[Row]) -> Any:
     series = {"before": [row.get("before", {}).get("seconds") for row in rows]}
     series["now"] = [row["now"]["seconds"] for row in rows]
     series = {name: values for name, values in series.items() if any(values)}
-    return bench.bars([row["name"] for row in rows], series, "seconds", "Before anything is trained", log=True)
+    ends = {name: [row[name]["quartiles"] if name in row else None for row in rows] for name in series}
+    names, targets = [row["name"] for row in rows], [TARGETS.get(row["name"]) for row in rows]
+    xlabel = "seconds, with quartiles"
+    return bench.bars(names, series, xlabel, "Before anything is trained", ends, targets, log=True)
 
 
 def main() -> None:

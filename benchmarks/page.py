@@ -135,9 +135,7 @@ def sentence(change: str, rows: list[Row]) -> str:
     for row in rows:
         if change not in row["steps"]:
             continue
-        low, high = (
-            end / row["steps"][tried.AS_IT_IS]["seconds_per_step"] for end in row["steps"][change]["quartiles"]
-        )
+        low, high = tried.quartiles(row, change)
         ratio = row["ratios"][change]
         where = slower if low > 1 and ratio > CLEAR else faster if high < 1 and ratio < 1 / CLEAR else same
         where.append(f"{row['name']} ({ratio:.2f})")
@@ -166,17 +164,19 @@ def of_fixed(rows: list[Row]) -> str:
     earlier = f", {seconds(whole['before']['seconds'])} before" if "before" in whole else ""
     return (
         f"## Before anything is trained\n\n`nbhelpers --help` takes {seconds(known['help']['now']['seconds'])}, the "
-        f"list and the errors of a parameter {span(quick)} s, since torch is not imported for them. A notebook costs "
-        f"{seconds(whole['now']['seconds'])} beside the import of torch{earlier}: papermill's import no longer takes "
-        "along `rfc3987_syntax`. An error between fields is found in the notebook, before its first training step.\n\n"
+        f"list and the errors of a parameter {span(quick)} s, since torch is not imported for them. A notebook that "
+        f"shows nothing costs {seconds(whole['now']['seconds'])} beside the import of torch{earlier}: papermill's "
+        f"import no longer takes along `rfc3987_syntax`. One with all its tables and figures, from its records, takes "
+        f"{seconds(known['a notebook from its records']['now']['seconds'])} in all. An error between fields is found "
+        "in the notebook, before its first training step.\n\n"
         f"![](../benchmarks/fixed.png)\n\n{fixed.table(rows)}"
     )
 
 
 UNTRIED = """## Not measured here
 
-On a GPU: data kept on the device, CUDA graphs (`compiled`), several runs on one GPU. Other libraries of malloc,
-other BLAS, processors of another kind.
+The speed of a GPU: data kept on the device, CUDA graphs (`compiled`; their steps are tested there for equal results,
+not timed here), several runs on one GPU. Other libraries of malloc, other BLAS, processors of another kind.
 """
 
 

@@ -7,6 +7,7 @@ and leaves the others.
 
 import argparse
 import json
+import math
 import multiprocessing
 import os
 import platform
@@ -124,25 +125,32 @@ def spread(values: Sequence[float], name: str = "seconds") -> Row:
 
 
 def machine(threads: int) -> Row:
-    """The machine and the moment, as every row has them."""
+    """The machine, the commit and the moment, as every row has them."""
     import torch
 
     from nbhelpers.device import describe
+    from nbhelpers.perform import commit
 
     found = {"processor": describe(torch.device("cpu")), "cores": os.cpu_count(), "threads": threads}
-    found |= {"python": platform.python_version(), "torch": torch.__version__}
+    found |= {"python": platform.python_version(), "torch": torch.__version__, "commit": commit()}
     return found | {"date": datetime.now(UTC).isoformat(timespec="seconds")}
 
 
 def about(rows: Iterable[Row]) -> str:
-    """On which machines, and from when to when, rows were measured."""
-    groups: dict[str, list[str]] = {}
+    """On which machines, from when to when, and at which commits rows were measured."""
+    groups: dict[str, list[Row]] = {}
     for row in rows:
         m = row["machine"]
         threads = f"{m['threads']} thread{'s' if m['threads'] != 1 else ''}"
         name = f"{m['processor']}, {m['cores']} cores, {threads}, Python {m['python']}, torch {m['torch']}"
-        groups.setdefault(name, []).append(m["date"][:10])
-    return "; ".join(f"{name}, {' to '.join(sorted({min(d), max(d)}))}" for name, d in groups.items())
+        groups.setdefault(name, []).append(m)
+    return "; ".join(f"{name}, {_when(machines)}" for name, machines in groups.items())
+
+
+def _when(machines: Iterable[Row]) -> str:
+    days = sorted(m["date"][:10] for m in machines)
+    commits = dict.fromkeys(m["commit"] for m in machines if m.get("commit"))
+    return " to ".join(dict.fromkeys([days[0], days[-1]])) + "".join(f", commit {commit}" for commit in commits)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], text: int = 1) -> str:
@@ -206,24 +214,43 @@ def load(name: str, folder: Path = HERE) -> list[Row]:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
 
 
+Ends = Sequence[Sequence[float] | None]  # a pair for each name
+
+
 def bars(
-    names: Sequence[str], series: Mapping[str, Sequence[float | None]], xlabel: str, title: str, log: bool = False
+    names: Sequence[str],
+    series: Mapping[str, Sequence[float | None]],
+    xlabel: str,
+    title: str,
+    ends: Mapping[str, Ends] | None = None,
+    targets: Sequence[float | None] = (),
+    log: bool = False,
 ):
-    """Horizontal bars, a group for each name and a colour for each series."""
-    from nbhelpers.plots.style import new, title_of
+    """Horizontal bars, a group for each name and a colour for each series; on a logarithmic axis dots.
+
+    ends: of each series the quartiles, thin lines. targets: of each name what is to be reached, a diamond.
+    """
+    from nbhelpers.plots.style import new, plain_log_ticks, title_of
 
     figure, axis = new(9, 1.4 + 0.22 * len(names) * max(2, len(series)))
     height = 0.8 / len(series)
     for i, (label, values) in enumerate(series.items()):
         places = [k + (i - (len(series) - 1) / 2) * height for k in range(len(names))]
-        axis.barh(places, [value or 0 for value in values], height, label=label)
+        if log:
+            axis.plot([value or math.nan for value in values], places, "o", label=label)
+        else:
+            axis.barh(places, [value or 0 for value in values], height, label=label)
+        for place, pair in zip(places, (ends or {}).get(label, ()), strict=False):
+            axis.plot(pair or [], [place] * len(pair or ()), color="black", linewidth=1)
+    if marked := [(target, k) for k, target in enumerate(targets) if target]:
+        axis.plot(*zip(*marked, strict=True), "D", mfc="none", mec="black", ms=5, label="to reach")
     axis.set_yticks(range(len(names)), names)
     axis.invert_yaxis()
     axis.grid(False, axis="y")
-    axis.set_xlabel(xlabel)
     if log:
-        axis.set_xscale("log")
-    if len(series) > 1:
+        plain_log_ticks(axis, "x")
+    axis.set_xlabel(xlabel)
+    if len(series) > 1 or marked:
         axis.legend(fontsize=9)
     title_of(figure, title)
     return figure

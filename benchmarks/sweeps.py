@@ -162,7 +162,8 @@ def figure(rows: list[Row]) -> Any:
     series["without the start of the workers"] = [
         one["alone"]["ratio"]["times"] if "alone" in one else None for one in rows
     ]
-    drawn = bench.bars(names, series, "speed-up (times)", "Whole sweeps, side by side")
+    ends = {"whole": [one["ratio"]["quartiles"] for one in rows]}
+    drawn = bench.bars(names, series, "speed-up (times), with quartiles", "Whole sweeps, side by side", ends)
     drawn.axes[0].axvline(1, color="black", linewidth=1)
     return drawn
 

@@ -105,10 +105,18 @@ def table(rows: list[Row]) -> str:
     return f"{bench.about(rows)}. {said}{compiled}\n\n{bench.table(head, lines, text=2)}"
 
 
+def quartiles(row: Row, change: str) -> list[float] | None:
+    """Of a change's time, over the median of the step as it is; none where the change is not possible."""
+    base = row["steps"][AS_IT_IS]["seconds_per_step"]
+    return [end / base for end in row["steps"][change]["quartiles"]] if change in row["steps"] else None
+
+
 def figure(rows: list[Row]) -> Any:
     series = {row["name"]: [row["ratios"].get(change) for change in CHANGES] for row in rows}
+    ends = {row["name"]: [quartiles(row, change) for change in CHANGES] for row in rows}
     title = "Time of a training step with one change, over that of the step as it is"
-    drawn = bench.bars(list(CHANGES), series, "ratio of times; above 1 the change is slower", title, log=True)
+    xlabel = "ratio of times, with quartiles; above 1 the change is slower"
+    drawn = bench.bars(list(CHANGES), series, xlabel, title, ends=ends, log=True)
     drawn.axes[0].axvline(1, color="black", linewidth=1)
     return drawn
 

@@ -11,13 +11,14 @@ from nbhelpers.records import write
 
 
 def machine() -> dict[str, Any]:
-    """The machine and the moment."""
+    """The machine, the commit and the moment."""
     import torch
 
     from nbhelpers.device import describe
+    from nbhelpers.perform import commit
 
     found = {"processor": describe(torch.device("cpu")), "cores": os.cpu_count(), "torch": torch.__version__}
-    return found | {"date": datetime.now(UTC).isoformat(timespec="seconds")}
+    return found | {"commit": commit(), "date": datetime.now(UTC).isoformat(timespec="seconds")}
 
 
 def row(cells: Sequence[Any]) -> str:
@@ -27,7 +28,8 @@ def row(cells: Sequence[Any]) -> str:
 
 def table(head: Sequence[str], align: Sequence[str], rows: Sequence[Sequence[Any]], about: dict, foot: str) -> str:
     """A table in Markdown between the machine and a foot. align: "---" or "--:" for each column."""
-    said = f"{about['processor']}, {about['cores']} cores, torch {about['torch']}, {about['date']}."
+    at = f", commit {about['commit']}" if about.get("commit") else ""
+    said = f"{about['processor']}, {about['cores']} cores, torch {about['torch']}{at}, {about['date']}."
     return "\n".join([said, "", *map(row, [head, align, *rows]), "", foot])
 
 

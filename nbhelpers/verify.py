@@ -136,6 +136,9 @@ def _wrong(record: Mapping[str, Any], name: str) -> str:
 def _together(folder: Path, good: Mapping[str, Mapping]) -> list[Finding]:
     """What is wrong between the records, the summary, and the images."""
     found, summary = [], records.read(folder / "summary.json")
+    if good and not summary:
+        reason = "is not there, so nothing says whether a record was edited: `nbhelpers run` writes it at its end"
+        found.append(Finding("summary.json", "read", reason))
     of_these = (records.digest(good.values()), records.courses(good.values()))
     if summary and good and (summary.get("records"), summary.get("courses")) != of_these:
         reason = "was not made from these records: some were edited, added or taken out since"
@@ -202,13 +205,14 @@ def _elsewhere(
         if theirs not in likely:
             return "", off
         said = f"; {off}"
-    if len(made["history"]) < len(record["history"]) or len(arm) < 2:
+    if len(made["history"]) < len(record["history"]):
         return said, ""
+    if len(arm) < 2:
+        return f"{said}; its loss alone, as its arm has one seed", ""
     expected = stats.prediction([other["final"]["test_accuracy"] for other in arm], alpha=ALPHA)
     accuracy = made["final"]["test_accuracy"]
-    if accuracy in expected:
-        return said, ""
-    return said, f"accuracy {accuracy:.2f} %, the recorded seeds make {expected.low:.2f} to {expected.high:.2f} likely"
+    found = f"accuracy {accuracy:.2f} %, the recorded seeds make {expected.low:.2f} to {expected.high:.2f} likely"
+    return (f"{said}; {found}", "") if accuracy in expected else (said, found)
 
 
 def rounded(run: Run, made: Mapping[str, Any]) -> list[float]:

@@ -1,6 +1,7 @@
 """The table of verified sets: which sets, how much of each, and what is said of them."""
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -23,7 +24,9 @@ def results(tmp_path, monkeypatch, make_run):
     runs = [make_run(seed=seed) for seed in range(2)]
     for name in ("demo", "ran", "ran~12345678"):
         list(sweep.execute(runs, records.Store(tmp_path / "X" / name), workers=1, device="cpu"))
+        found = list(records.Store(tmp_path / "X" / name).load_all(run.key for run in runs).values())
         outputs.write_plan(tmp_path / "X" / name, {"study": "X"}, runs)
+        outputs.write_summary(tmp_path / "X" / name, {"study": "X", "set": name}, len(runs), found, [], {})
     return tmp_path
 
 
@@ -36,6 +39,12 @@ def change(path: Path, **provenance) -> None:
 def test_the_committed_table_is_what_its_file_says():
     found = json.loads((BENCHMARKS / "verify.json").read_text(encoding="utf-8"))
     assert (BENCHMARKS / "verify.md").read_text(encoding="utf-8") == verify.text(found)
+
+
+def test_every_committed_set_is_in_the_table():
+    found = json.loads((BENCHMARKS / "verify.json").read_text(encoding="utf-8"))
+    kept = {verify.name_of(path.parent) for path in (BENCHMARKS.parent / "results").glob("*/*/runs")}
+    assert {row["set"] for row in found["sets"]} == {name for name in kept if not re.search(" demo$|~", name)}
 
 
 def test_a_changed_number_changes_what_the_readme_quotes(tmp_path):

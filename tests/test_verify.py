@@ -157,6 +157,11 @@ def test_a_record_of_another_seed_under_its_own_name_is_found(copied):
     assert f"plan.json: does not have {record['key']}" in wrong(copied, runs=0)
 
 
+def test_without_a_summary_nothing_vouches_for_the_records(copied):
+    (copied / "summary.json").unlink()
+    assert [finding.what for finding in verify.verify(copied, runs=0) if finding.wrong] == ["summary.json"]
+
+
 def test_a_run_that_is_taken_out_is_found_by_the_summary(copied):
     sorted((copied / "runs").glob("*.json"))[0].unlink()
     assert wrong(copied, runs=0) == [OTHERS]
@@ -244,11 +249,10 @@ def test_dropout_masks_of_a_gpu_are_not_drawn_again_where_there_is_none(make_run
     for position in range(2):
         edit(tmp_path, lambda r: r["provenance"].update(device="cuda", hardware="a GPU"), position)
     said: list[str] = []
-    assert [finding.how[:10] for finding in verify.verify(tmp_path, say=said.append)] == ["done again"]
+    assert [finding.how[:10] for finding in verify.verify(tmp_path, say=said.append)] == ["read", "done again"]
     Store(tmp_path).path(runs[0].key).unlink()
-    assert verify.verify(tmp_path, say=said.append) == [] and said[-1].startswith(
-        "none is done again: they have dropout"
-    )
+    assert [finding.what for finding in verify.verify(tmp_path, say=said.append)] == ["summary.json"]
+    assert said[-1].startswith("none is done again: they have dropout")
 
 
 def test_the_prefix_of_a_run_is_held_against_its_first_epochs(copied):

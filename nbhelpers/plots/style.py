@@ -106,10 +106,10 @@ def title_of(figure: Figure, text: str) -> None:
     figure.suptitle("\n".join(lines), fontweight="bold", fontsize=12, x=0.01, ha="left")
 
 
-def plain_log_ticks(axis) -> None:
-    """A logarithmic y axis with plain numbers, also where it spans less than a decade."""
-    axis.set_yscale("log")
-    low, high = axis.get_ylim()
-    axis.yaxis.set_major_formatter("{x:g}")
-    axis.yaxis.set_minor_locator(LogLocator(subs=(2, 5)) if high / low < 50 else NullLocator())
-    axis.yaxis.set_minor_formatter("{x:g}")
+def plain_log_ticks(axis, of: str = "y") -> None:
+    """A logarithmic axis (`of`: x or y) with plain numbers, also where it spans less than a decade."""
+    axis.set(**{f"{of}scale": "log"})
+    (low, high), ticks = getattr(axis, f"get_{of}lim")(), getattr(axis, f"{of}axis")
+    ticks.set_major_formatter("{x:g}")
+    ticks.set_minor_locator(LogLocator(subs=(2, 5)) if high / low < 50 else NullLocator())
+    ticks.set_minor_formatter("{x:g}")
