@@ -157,6 +157,8 @@ def costs(scale: Mapping[str, Any], found: Mapping[str, Any]) -> str:
     """What a run costs, and what that comes to for many GPUs."""
     own, here, write = scale["ray"]["ms"] / 1000, scale["local"]["ms"] / 1000, scale["writing"]["ms"] / 1000
     sent, back, record = found["bytes"]["there"], found["bytes"]["back"], scale["writing"]["bytes"]
+    each = scale["writing"].get("each", ())
+    moment = f"before, between and after (median of {len(each)})" if each else "in another minute"
     count, table, listed = scale["table"]["rows"], scale["table"]["seconds"], scale["list"]["seconds"]
     lines = [
         [
@@ -174,7 +176,7 @@ def costs(scale: Mapping[str, Any], found: Mapping[str, Any]) -> str:
 Measured on {machine["processor"]}, {machine["cores"]} cores, {machine["date"][:10]} ([scale](../benchmarks/scale.md),
 [cluster](../benchmarks/cluster.md)), with runs that do nothing: {number(1000 * own)} ms a run on Ray, driver and nodes
 on these cores together, {number(1000 * here)} ms in local processes. To write a record alone took
-{number(1000 * write)} ms in another minute, so the disk is a large part of it, and its speed varies.
+{number(1000 * write)} ms {moment}, so the disk is a large part of it, and its speed varies.
 A task is {size(sent)}, a record {size(back)} on its way and {size(record)} on the disk. The driver's memory does
 not grow with the number of runs: {number(memory[-1])} MiB after {scale["ray"]["runs"]:,}.
 

@@ -33,7 +33,7 @@ AFTER = 15  # seconds after which a process that carries out a run of a driver t
 VICTIMS = ("worker", "node", "driver")
 FOOT = f"""\
 Four nodes with a CPU each, all processes of this machine; {RUNS} runs that sleep {SECONDS:g} s and leave a record of a
-usual size. Each kill at a moment drawn evenly from the {RUNS * SECONDS / NODES:g} s that follow the start of the first
+usual size. Each kill at a moment drawn DRAWN the {RUNS * SECONDS / NODES:g} s that follow the start of the first
 run. A killed node is replaced by one that joins while the sweep goes on; a killed driver is started again by the same
 command. Runs lost: not recorded at the end. Runs repeated: begun after they were recorded. Orphans: processes that
 carry out a run {AFTER} s after the end of their driver. These three must be zero. Begun again: cut short before they
@@ -164,10 +164,10 @@ def kill(stage: Stage, victim: str, driver: subprocess.Popen, draw: random.Rando
     return ""
 
 
-def strike(stage: Stage, victim: str, number: int, draw: random.Random) -> dict[str, Any]:
-    """One kill in one sweep, and what came of it."""
+def strike(stage: Stage, victim: str, number: int, times: int, draw: random.Random) -> dict[str, Any]:
+    """One kill in one sweep, and what came of it; at a random moment of the part `number` of `times` equal ones."""
     stage.place(f"{victim} {number}")
-    moment, begun = draw.uniform(0, RUNS * SECONDS / NODES), time.monotonic()
+    moment, begun = (number + draw.random()) / times * RUNS * SECONDS / NODES, time.monotonic()
     driver = stage.begin()
     time.sleep(moment)
     before = stage.recorded()
@@ -203,12 +203,13 @@ def calm(stage: Stage) -> float:
 def killing(folder: Path, times: int) -> dict[str, Any]:
     """Kills of each kind, `times` of each, and what they are held against."""
     found: dict[str, Any] = {"machine": written.machine(), "bytes": sizes(), "nodes": NODES, "runs": RUNS, "kills": []}
+    found["parts"] = times
     draw, stage = random.Random(7), Stage(folder)
     try:
         found["calm"] = calm(stage)
         for victim in VICTIMS:
             for number in range(times):
-                found["kills"].append(strike(stage, victim, number, draw))
+                found["kills"].append(strike(stage, victim, number, times, draw))
                 print(json.dumps(found["kills"][-1]), flush=True)
     finally:
         stage.cluster.shutdown()
@@ -286,7 +287,8 @@ def rows(found: Mapping[str, Any]) -> list[list[Any]]:
 
 def text(found: Mapping[str, Any]) -> str:
     head = ["Killed", "times", "runs lost", "runs repeated", "orphans", "begun again", "seconds, median"]
-    foot = FOOT.replace("CALM", f"{found['calm']:.0f}")
+    drawn = f"from each of {found['parts']} equal parts of" if "parts" in found else "evenly from"
+    foot = FOOT.replace("CALM", f"{found['calm']:.0f}").replace("DRAWN", drawn)
     foot += f"\n{joins(found)}\n\n"
     foot += f"A run's task is {found['bytes']['there']:,} bytes, its record {found['bytes']['back']:,}.\n"
     return written.table(

@@ -84,10 +84,11 @@ def verify(found: dict[str, Any]) -> str:
 
 def scale(found: dict[str, Any]) -> str:
     local, ray = found["local"], found["ray"]
-    memory = list(local["memory"].values())
+    memory, each = list(local["memory"].values()), found["writing"].get("each", ())
+    moment = f"before, between and after, median of {len(each)}" if each else "in another minute"
     return (
         f"**{local['runs']:,} recorded runs** that do nothing cost {local['ms']:.1f} ms each in local processes "
-        f"(to write a record alone took {found['writing']['ms']:.1f} ms in another minute) and {ray['ms']:.1f} ms on "
+        f"(to write a record alone took {found['writing']['ms']:.1f} ms {moment}) and {ray['ms']:.1f} ms on "
         f"Ray; the driver's memory is "
         f"{memory[0]:.0f} MiB after a tenth of them and {memory[-1]:.0f} MiB after all. `nbhelpers list` takes "
         f"{found['list']['seconds']:.1f} s then, a table {found['table']['seconds']:.1f} s. "

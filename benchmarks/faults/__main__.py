@@ -29,8 +29,10 @@ runs that are not recorded at the end. Runs repeated: recorded, and begun again,
 line. Orphans: processes alive {stage.AFTER} s after the end of the command. These three must be zero. Begun again: runs
 that the fault cut short before they were recorded, which is what it may cost.
 """
-
-
+STUDIES = """
+A study is struck once its first run has begun. The moments, and how many runs were recorded at each, are in the JSON
+file.
+"""
 HEAD = ["Fault", "times", "runs lost", "runs repeated", "orphans", "begun again", "what the user sees"]
 ALIGN = ["---", *["--:"] * 5, "---"]
 
@@ -46,7 +48,8 @@ def cells(tally: Tally) -> list[object]:
 def text(found: Mapping[str, Any]) -> str:
     """The table, from what its JSON file holds."""
     tallies = [Tally(**row | {"said": Counter(row["said"])}) for row in found["faults"]]
-    return written.table(HEAD, ALIGN, [cells(tally) for tally in tallies], found["machine"], FOOT)
+    foot = FOOT + (STUDIES if any(tally.moments for tally in tallies) else "")
+    return written.table(HEAD, ALIGN, [cells(tally) for tally in tallies], found["machine"], foot)
 
 
 def main() -> int:

@@ -29,13 +29,27 @@ def name_of(number: signal.Signals, target: str, real: bool) -> str:
 
 @cache
 def duration(kind: str) -> float:
-    """Seconds that an execution takes which nothing befalls."""
+    """Seconds that an execution takes which nothing befalls; of a study, from the start of its first run."""
     with stage(kind) as calm:
-        started = time.monotonic()
-        ended = calm.start().end()
+        execution, started = calm.start(), time.monotonic()
+        if kind == "real":
+            wait(execution, calm, has_begun)
+            started = time.monotonic()
+        ended = execution.end()
         if ended.code or len(calm.whole()) != calm.settings["runs"]:
             raise RuntimeError(f"an execution without a fault, {len(calm.whole())} runs: {ended.said}")
         return time.monotonic() - started
+
+
+def has_begun(play: Stage) -> bool:
+    """Whether a run has begun: what a study does before, imports most of all, light executions are struck in."""
+    return bool(play.begun())
+
+
+def wait(execution: Execution, play: Stage, when: When) -> None:
+    """Until `when` is true, or the execution over."""
+    while not when(play) and execution.process.poll() is None:
+        time.sleep(0.005)
 
 
 def victim(execution: Execution, target: str, kind: str) -> int | None:
@@ -51,7 +65,7 @@ def strike(
 ) -> Tally:
     """The signal to the target, `times` times, each on a new stage.
 
-    when: is true at the moment to strike; the moments are random ones of an execution's usual duration without it.
+    when: is true at the moment to strike; the moments are random ones of an execution's usual `duration` without it.
     """
     kind, draw = kind_of(target, real), random.Random(f"{number}{target}{real}")
     tally, long = Tally(), LONG if target != "worker" and not real else 0
@@ -59,13 +73,14 @@ def strike(
         moment = 0 if when else draw.uniform(0, duration(kind))
         with stage(kind) as play:
             execution = play.start(long=long, without=guard)
+            if when or real:
+                wait(execution, play, when or has_begun)
             time.sleep(moment)
-            while when and not when(play) and execution.process.poll() is None:
-                time.sleep(0.005)
             pid, before = victim(execution, target, kind), play.whole()
             struck = pid is not None and signalled(pid, number)
             ended = execution.end()
             if struck:  # else it was over already, and is drawn again
+                tally.moments.append((round(moment, 2), len(before)))
                 play.complete(tally, before, ended)
     return tally
 

@@ -42,7 +42,8 @@ USUAL = {"sweep": {**LIGHT}, "notebook": {**LIGHT}, "real": {"runs": 15}}
 class Tally:
     """What a fault did, over all times that it was staged; `wanted` is how often it was to be.
 
-    cannot: why this user cannot stage it, such as for want of a right.
+    cannot: why this user cannot stage it, such as for want of a right. moments: of each signal, the seconds from the
+    start of the execution, or in a study from that of its first run, and how many runs were recorded then.
     """
 
     fault: str = ""
@@ -54,6 +55,7 @@ class Tally:
     begun_again: int = 0
     said: Counter = field(default_factory=Counter)
     cannot: str = ""
+    moments: list[tuple[float, int]] = field(default_factory=list)
 
     @property
     def sound(self) -> bool:
