@@ -25,7 +25,7 @@ def bounds(sharp: pd.Series) -> pd.Series:
     its outputs are saturated: the loss is flat where it was measured, and steep close by.
     """
     sharp = sharp.sort_index()
-    sound = (sharp > 0) & (sharp >= sharp.cummax())
+    sound = ((sharp > 0) & (sharp >= sharp.cummax())).cummin()  # once it fell, what follows is measured there too
     return (2 / sharp.where(sound)).rename("lr")
 
 
@@ -41,7 +41,7 @@ def agreement(df: pd.DataFrame, found: pd.Series) -> str:
     said += f"{(above & lost & known).sum()} of {(above & known).sum()} above the line are at chance, "
     said += f"{(~above & ~lost & known).sum()} of {(~above & known).sum()} below it are not."
     if none := [f"r = {r:g}" for r in found[found.isna()].index]:
-        said += f" No line at {', '.join(none)}: the sharpness there is below that of a smaller scale, "
+        said += f" No line at {', '.join(none)}: from there on the sharpness does not grow with the scale, "
         said += "as where the outputs are saturated, and bounds nothing."
     return said
 

@@ -43,7 +43,7 @@ def claim(
     verdicts = [_verdict([part], least) for part, least in zip(judged, wanted, strict=True)]
     verdict = "interim" if "interim" in verdicts else _verdict(judged)
     hold, fail = min(part.hold for part in judged), max(part.fail for part in judged)
-    nearest, shown, rule = _deciding(judged, wanted, verdict, parts.symmetric)
+    nearest, shown, rule = _deciding(judged, wanted, verdict, region, parts.symmetric)
     margin = {"holds": hold, "fails": fail, "undecided": min(-hold, -fail)}.get(verdict, math.nan)
     wider = shown is nearest.fail_interval or rule == "spread"
     return Verdict(
@@ -111,11 +111,13 @@ def _verdict(judged: list[Judged], planned: int = 0) -> str:
 
 
 def _deciding(
-    judged: list[Judged], wanted: list[int], verdict: str, symmetric: bool
+    judged: list[Judged], wanted: list[int], verdict: str, region: Region, symmetric: bool
 ) -> tuple[Judged, stats.Interval, str]:
     """The part that decides, or comes nearest to it, with the interval to show for it and the rule it goes by."""
-    if verdict == "interim":  # the part that lacks most seeds
-        part, _ = min(zip(judged, wanted, strict=True), key=lambda pair: pair[0].n - max(stats.LEAST_SEEDS, pair[1]))
+    if verdict == "interim":  # the part that lacks most seeds, of those the one that supports the claim least
+        lacks = [part.n - max(stats.LEAST_SEEDS, least) for part, least in zip(judged, wanted, strict=True)]
+        support = [float(region.slack(mean, mean)) for mean in (part.values.mean() for part in judged)]
+        part = judged[min(range(len(judged)), key=lambda i: (lacks[i], support[i]))]
         return part, part.interval, part.rule
     least, most = min(judged, key=lambda part: part.hold), max(judged, key=lambda part: part.fail)
     if verdict == "undecided" and least.void:

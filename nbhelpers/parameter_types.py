@@ -12,7 +12,7 @@ from nbhelpers.run import Data, Recipe
 from nbhelpers.spec import Count, Positive
 
 Whole = Annotated[int, Field(ge=0)]
-Batch = Annotated[int, Field(ge=2)]  # BatchNorm has nothing to normalise one image with
+Batch = Annotated[int, AfterValidator(lambda value: _batch(value))]
 COMPARISONS = (  # of ResNet_CIFAR10: what a net is trained without, or with
     "shortcuts", "dropout", "weight decay", "crop and flip", "cosine", "steps", "custom widths", "epochs",
     "described recipe", "SAM", "squeeze-excitation", "AutoAugment", "RICAP", "distillation", "compound scaling",
@@ -119,6 +119,12 @@ def _with_ray(address: str) -> str:
     if address and importlib.util.find_spec("ray") is None:
         raise ValueError(NO_RAY)
     return address
+
+
+def _batch(value: int) -> int:
+    if value < 2:
+        raise ValueError(f"{value} must be at least 2: BatchNorm has nothing to normalise one image with")
+    return value
 
 
 def _rising(values: list) -> list:

@@ -304,14 +304,14 @@ class Study:
         display(Markdown(f"**{text}** — {verdict.sentence}"))
 
     def seeds_needed(self) -> None:
-        """Show how each claim would have come out with fewer seeds; a line instead where no claim has two."""
+        """Show how each claim with a verdict would have come out with fewer seeds; a line where there is none."""
         from nbhelpers import plots
 
-        tables = {text: table for text, table in self._by_seeds.items() if len(table) > 1}
+        tables = {v.text: self._by_seeds[v.text] for v in self.verdicts if v.verdict != "interim"}
         if tables:
             self.figure("seeds", plots.seeds_needed, tables, title=self.reversals())
         elif self.verdicts:
-            print("No claim has two seeds, so there are no fewer to judge it by.")
+            print("No claim has the seeds for a verdict yet, so nothing is said of fewer.")
         else:
             print("These parameters leave no claim to judge.")
 

@@ -310,6 +310,15 @@ def agreement(df: pd.DataFrame, rows: Sequence[str], published: pd.DataFrame, va
     return f"{sum(inside)} of {len(inside)} published values lie in our 95% prediction intervals." + apart
 
 
+def agreement_by_epoch(df: pd.DataFrame, published: pd.DataFrame | None, value: str, name: str) -> str:
+    """`agreement` of every epoch of one arm, as a sentence that begins with `name`; empty without `published`."""
+    if published is None:
+        return ""
+    epochs = sorted({epoch["epoch"] for history in df["history"] for epoch in history})
+    each = contrasts.at_epochs(df, epochs)
+    return f"{name}, each epoch: {agreement(each, each.attrs['labels'], published, value)}"
+
+
 def layers(rows: Sequence[Mapping[str, Any]], block: str = "") -> pd.DataFrame:
     """The rows of `models.summary.summarise` as text, with the sums of parameters and MACs.
 

@@ -73,11 +73,16 @@ def leads(gap: pd.DataFrame, by: str) -> str:
 def beyond(
     df: pd.DataFrame, rows: Sequence[str], published: pd.DataFrame, value: str = ACCURACY, name: str = ""
 ) -> str:
-    """Which published values lie above, and which below, all of our seeds, as a sentence; arms of two seeds or more."""
+    """Which published values lie above, and which below, all of our seeds, as a sentence.
+
+    Of arms of three seeds or more; empty where none has as many.
+    """
+    if df.groupby(list(rows), dropna=False).size().max() < stats.LEAST_SEEDS:
+        return ""
     found: dict[str, list[str]] = {"above": [], "below": []}
     for labels, arm in df.groupby(list(rows), sort=False, dropna=False):
         theirs = published[(published[list(rows)] == list(labels)).all(axis=1)]
-        if theirs.empty or len(arm) < 2:
+        if theirs.empty or len(arm) < stats.LEAST_SEEDS:
             continue
         number, values = float(theirs["value"].iloc[0]), contrasts.values(arm, value, list(rows))["value"]
         side = "above" if number > values.max() + PRINTED else "below" if number < values.min() - PRINTED else ""

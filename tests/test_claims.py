@@ -118,6 +118,12 @@ def test_fewer_seeds_than_planned_or_three_are_interim():
     assert claims.claim("text", parts, above=0, planned={"many": 4, "few": 3}).verdict == "holds"
 
 
+def test_an_interim_claim_shows_the_part_that_supports_it_least():
+    parts = each(good=contrast(50.0, 51.0), bad=contrast(-3.0, 1.0), fair=contrast(1.0, 2.0))
+    assert claims.claim("text", parts, above=0).part == "bad"
+    assert claims.claim("text", parts, inside=(-8, 8)).part == "good"
+
+
 def test_a_second_look_halves_alpha():
     values = contrast(2, 3, 4)  # 3 ± 2.5, or 3 ± 3.6 at half the alpha
     assert claims.claim("text", values, above=0).verdict == "holds"

@@ -282,7 +282,7 @@ NORMS, ORDERS, SCALED = "BatchNorm_vs_GroupNorm", "Conv_Activation_Norm_Position
 @pytest.mark.parametrize(
     ("study", "changes", "line"),
     [
-        (NORMS, {"groups": 3}, "groups: 3: does not divide the 8 channels of a block"),
+        (NORMS, {"groups": 3}, "groups: 3: does not divide the 8 channels of block 1; 1, 2, 4, 8 do"),
         (
             SCALED,
             {"dataset": "cifar100", "r": 95},

@@ -103,25 +103,26 @@ def test_a_value_that_is_not_allowed_is_refused_with_field_value_and_what_is_all
     assert refused(**changes) == line
 
 
+ONE_IMAGE = "1 must be at least 2: BatchNorm has nothing to normalise one image with"
 TWO_OR_NONE = "must be two rising numbers, or an empty list"
 
 
 @pytest.mark.parametrize(
     ("study", "name", "value", "allowed"),
     [
-        (NORMS, "batch_sizes", [1, 2], "1 must be at least 2"),
+        (NORMS, "batch_sizes", [1, 2], ONE_IMAGE),
         (NORMS, "batch_sizes", [4, 2], "must be rising numbers"),
         (NORMS, "batch_sizes", [2, 2], "must be rising numbers"),
         (NORMS, "batch_sizes", [2], "needs at least 2 value(s)"),
         (NORMS, "batch_sizes", 8, "must be a list"),
-        (NORMS, "control_batch_sizes", [1, 2], "1 must be at least 2"),
+        (NORMS, "control_batch_sizes", [1, 2], ONE_IMAGE),
         (NORMS, "control_batch_sizes", [8, 2], "must be rising numbers"),
         (NORMS, "control_steps", 0, "must be at least 1"),
         (NORMS, "control_lr_at", 0, "must be at least 1"),
         (NORMS, "alone_batch_sizes", [2], TWO_OR_NONE),
         (NORMS, "alone_batch_sizes", [2, 4, 8], TWO_OR_NONE),
         (NORMS, "alone_batch_sizes", [4, 2], "must be rising numbers"),
-        (NORMS, "alone_batch_sizes", [1, 2], "1 must be at least 2"),
+        (NORMS, "alone_batch_sizes", [1, 2], ONE_IMAGE),
         (NORMS, "alone_epochs", [10], TWO_OR_NONE),
         (NORMS, "alone_epochs", [0, 10], "0 must be at least 1"),
         (NORMS, "published_table", "many", "must be 'baseline' or 'many_epochs'"),

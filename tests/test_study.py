@@ -325,7 +325,7 @@ LEFT = {
     [
         ({"probes": ("no_such@1",)}, "probes: 'no_such@1': known are "),
         ({"recipe": HALF}, "precision: 'fp16': a CPU has fp32 and bf16"),
-        pytest.param({"model": GROUPS}, "groups: 4: does not divide the 6 channels of a block"),
+        pytest.param({"model": GROUPS}, "groups: 4: does not divide the 6 channels of block 1; 1, 2, 3, 6 do"),
         pytest.param({"model": POOLS}, "pool: [1, 2, 3, 4]: nothing is left of 8x8 pixels"),
         pytest.param(ONE, "batch_size: 1: must be at least 2: BatchNorm has nothing to normalise one image with"),
         pytest.param(LEFT, "batch_size: a batch of 1 image, and 1 pixel of it where the last norm is: "),
@@ -550,7 +550,7 @@ def test_one_seed_says_nothing_of_fewer(study, capsys):
     assert capsys.readouterr().out.endswith("These parameters leave no claim to judge.\n")
     s.claim("ReLU is better", nb.paired(df, "activation", "relu", "sigmoid"), above=0)
     s.seeds_needed()
-    assert capsys.readouterr().out.endswith("No claim has two seeds, so there are no fewer to judge it by.\n")
+    assert capsys.readouterr().out.endswith("No claim has the seeds for a verdict yet, so nothing is said of fewer.\n")
     assert not (s.store.folder / "seeds.png").exists()
 
 

@@ -158,6 +158,15 @@ def test_agreement_counts_the_published_values_in_our_prediction_intervals():
     assert tables.agreement(df, ARM, published) == "1 of 2 published values lie in our 95% prediction intervals."
 
 
+def test_agreement_by_epoch_holds_each_epoch_against_its_own():
+    df = frame(relu=[20, 22, 24])
+    df["history"] = [[{"epoch": e, "train_loss": loss + e} for e in (1, 2)] for loss in (3.0, 3.1, 3.2)]
+    published = pd.concat([theirs("relu", value).assign(epoch=e) for e, value in ((1, 4.1), (2, 9.0))])
+    said = tables.agreement_by_epoch(df, published, "train_loss", "Loss")
+    assert said == "Loss, each epoch: 1 of 2 published values lie in our 95% prediction intervals."
+    assert tables.agreement_by_epoch(df, None, "train_loss", "Loss") == ""
+
+
 def test_agreement_leaves_out_what_cannot_be_compared():
     df = frame(relu=[20, 22, 24], sigmoid=[22], tanh=[22, 23])
     published = pd.concat([theirs(activation, 22) for activation in ("relu", "sigmoid", "tanh")])

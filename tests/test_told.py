@@ -32,6 +32,8 @@ def test_published_values_beyond_all_seeds_are_named():
     published = pd.concat([theirs("relu", 24.1), theirs("sigmoid", 24), theirs("tanh", 19)])
     said = "Published test accuracy above all of our seeds: 1 relu; below all of our seeds: 1 tanh."
     assert told.beyond(df, ARM, published) == said
+    assert told.beyond(df[df.seed < 2], ARM, published) == ""
+    assert "relu" not in told.beyond(df[(df.activation != "relu") | (df.seed > 0)], ARM, published)
     assert told.beyond(df, ARM, published[:0], name="number").endswith(
         "above all of our seeds: none; below all of our seeds: none."
     )

@@ -84,8 +84,9 @@ def check_norm(value: str | dict, widths: list[int]) -> None:
     if not isinstance(groups, int) and len(groups) != len(widths):
         raise InputError(f"groups: {list(groups)}: one number is needed for each of {len(widths)} blocks")
     for layer, width in enumerate(widths):
-        if width % groups_of(value, layer):
-            raise InputError(f"groups: {groups_of(value, layer)}: does not divide the {width} channels of a block")
+        if width % (asked := groups_of(value, layer)):
+            right = ", ".join(str(n) for n in range(1, width + 1) if not width % n)
+            raise InputError(f"groups: {asked}: does not divide the {width} channels of block {layer + 1}; {right} do")
 
 
 def check_values(value: str | dict, batch_size: int, pixels: int) -> None:
