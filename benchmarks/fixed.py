@@ -174,17 +174,17 @@ def commit(checkout: Path) -> str:
 
 
 def table(rows: list[Row]) -> str:
-    said = {**PARTS, **SWEEPS}
+    said, compared = {**PARTS, **SWEEPS}, any("before" in row for row in rows)
     lines = []
     for row in rows:
         what, target = said.get(row["name"], ""), TARGETS.get(row["name"])
         reached = f"{target:g} {'✓' if row['now']['seconds'] < target else '✗'}" if target else "–"
-        earlier = bench.cell(row["before"]) if "before" in row else "–"
-        lines.append([row["name"] + (f" ({what})" if what else ""), earlier, bench.cell(row["now"]), reached])
+        earlier = [bench.cell(row["before"]) if "before" in row else "–"] if compared else []
+        lines.append([row["name"] + (f" ({what})" if what else ""), *earlier, bench.cell(row["now"]), reached])
     n = min(row["now"]["n"] for row in rows)
     commits = {row["before"]["commit"] for row in rows if "before" in row}
     earlier = f" Before: commit {', '.join(sorted(commits))}." if commits else ""
-    head = ["What", "before, s", "now, s", "less than"]
+    head = ["What", "before, s", "now, s", "less than"] if compared else ["What", "seconds", "less than"]
     return (
         f"{bench.about(rows)}. Wall seconds: median (quartiles) of {n} rounds.{earlier}\n\n{bench.table(head, lines)}"
     )
