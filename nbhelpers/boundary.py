@@ -22,10 +22,10 @@ def bounds(sharp: pd.Series) -> pd.Series:
     """Two over the sharpness, for a sharpness by scale of the weights; nan where it bounds nothing.
 
     The curvature of a net grows with the scale of its weights. Where the measured one falls instead, or is not above 0,
-    its outputs are saturated: the loss is flat where it was measured, and steep close by.
+    its outputs are saturated: the loss is flat where it was measured, and steep close by; so it is at every larger scale.
     """
     sharp = sharp.sort_index()
-    sound = ((sharp > 0) & (sharp >= sharp.cummax())).cummin()  # once it fell, what follows is measured there too
+    sound = ((sharp > 0) & (sharp >= sharp.cummax())).cummin()  # saturated once, so at larger scales
     return (2 / sharp.where(sound)).rename("lr")
 
 
