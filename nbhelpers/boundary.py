@@ -22,7 +22,7 @@ def bounds(sharp: pd.Series) -> pd.Series:
     """Two over the sharpness, for a sharpness by scale of the weights; nan where it bounds nothing.
 
     The curvature of a net grows with the scale of its weights. Where the measured one falls instead, or is not above 0,
-    its outputs are saturated: the loss is flat where it was measured, and steep close by; so it is at every larger scale.
+    its outputs are saturated: the loss is flat where it was measured, and steep close by. So it is at larger scales.
     """
     sharp = sharp.sort_index()
     sound = ((sharp > 0) & (sharp >= sharp.cummax())).cummin()  # saturated once, so at larger scales
