@@ -89,6 +89,14 @@ def test_a_row_measured_anew_replaces_its_own_and_leaves_the_others(script, tmp_
     assert (tmp_path / "some.md").read_text() == "| name | value |\n| --- | --: |\n| a | 2 |\n| b | 3 |\n"
 
 
+def test_the_peak_memory_of_a_variant_is_not_that_of_its_parent(script):
+    bench = script("side_by_side")
+    kept = bytes(bytearray(300 << 20))  # written to, so that it is there
+    with bench._worker({}) as worker:
+        child = worker.submit(bench._peak_mib).result()
+    assert 0 < child < bench._peak_mib() - (len(kept) >> 21)
+
+
 def test_the_spread_is_median_and_quartiles(script):
     bench = script("side_by_side")
     assert bench.spread([4.0, 1.0, 2.0, 3.0, 5.0]) == {"seconds": 3.0, "quartiles": [2.0, 4.0], "n": 5}
