@@ -18,7 +18,7 @@ test-all: test  ## and what takes minutes: every exercise of every notebook, a s
 test-faults: $(READY)  ## accidents staged and counted: kills, full disk, damaged records; half an hour
 	$(BIN)/python -m benchmarks.faults
 
-verify: $(READY)  ## are the committed records whole, and do the cheapest runs of each set come out as recorded? needs the data
+verify: $(READY)  ## are the committed records whole, do the verdicts follow, do the cheapest runs come out as recorded? needs the data
 	$(BIN)/python -m benchmarks.verify
 
 # Not among them: activations.py, whose figures a verdict of Activation_Zoo counts.

@@ -73,9 +73,10 @@ def verify(found: dict[str, Any]) -> str:
     records, whole = (sum(row[name] for row in sets) for name in ("records", "whole"))
     again = [run for row in sets for run in row["again"]]
     bits = sum("bit for bit" in run["how"] for run in again)
-    findings = sum(len(row["findings"]) for row in sets)
+    findings, derived = sum(len(row["findings"]) for row in sets), sum(row.get("derived", False) for row in sets)
     return (
-        f"**Records**: {whole} of {records} in {len(sets)} committed sets are whole; {len(again)} runs done again, "
+        f"**Records**: {whole} of {records} in {len(sets)} committed sets are whole; verdicts and tables of {derived} "
+        f"sets came out as recorded, derived again from the records; {len(again)} runs done again, "
         f"{bits} of them on the recorded kind of processor and compared bit for bit, the others with the recorded "
         f"seeds; not as recorded: {findings}. [Table](benchmarks/verify.md), made by `make verify`. "
         f"{where(row['machine'] for row in sets)}."

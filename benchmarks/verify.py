@@ -27,6 +27,7 @@ HEAD = [
     "Set",
     "records",
     "whole",
+    "verdicts and table",
     "runs done again",
     "epochs of each",
     "how compared",
@@ -34,8 +35,9 @@ HEAD = [
     "minutes",
     "what is wrong",
 ]
-ALIGN = ["---", "--:", "--:", "--:", "---", "---", "---", "--:", "---"]
+ALIGN = ["---", "--:", "--:", "---", "--:", "---", "---", "---", "--:", "---"]
 FOOT = f"""\
+Verdicts and table: those of `summary.json`, derived again from the records by the notebook, which trains nothing.
 Runs done again: the {verify.CHEAPEST} that took least when they were recorded, those of this kind of processor first;
 where they took more than {SHORT // 60} minutes, or were recorded on a GPU and there is none, one of them for one epoch,
 but none with dropout, of which a CPU draws other masks than a GPU. Compared bit for bit where processor,
@@ -78,6 +80,7 @@ def verified(folder: Path) -> dict[str, Any]:
         "options": options,
         "records": files,
         "whole": files - sum(finding.how == "read" for finding in found),
+        "derived": any(finding.how == verify.DERIVED and not finding.wrong for finding in found),
         "again": [{"run": finding.what, "how": finding.how, "wrong": finding.wrong} for finding in again],
         "findings": [f"{finding.what}: {finding.wrong}" for finding in found if finding.wrong],
         "minutes": round((time.monotonic() - started) / 60, 1),
@@ -89,7 +92,8 @@ def cells(row: Mapping[str, Any]) -> list[Any]:
     epochs, how = (", ".join(dict.fromkeys(part[place] for part in parts)) for place in (0, 1))
     how = re.sub(rf", here {re.escape(row['machine']['processor'])}", "", how)  # which is said beside it
     how = re.sub(r"; accuracy [^;,]*, the recorded seeds make [-\d.]+ to [-\d.]+ likely", "", how)  # of each run
-    counts = [row["set"], row["records"], row["whole"], len(parts), epochs.replace("done again", "all"), how]
+    derived = "as recorded" if row.get("derived") else "–"
+    counts = [row["set"], row["records"], row["whole"], derived, len(parts), epochs.replace("done again", "all"), how]
     on = f"{row['machine']['processor']}, {row['machine']['date'][:10]}"
     sound = "nothing" if parts else "nothing, but none was done again"
     return [*counts, on, row["minutes"], "; ".join(row["findings"]) or sound]

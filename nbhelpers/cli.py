@@ -84,9 +84,9 @@ def _parser() -> argparse.ArgumentParser:
     data.add_argument("name", nargs="+", help="names of data sets, or folder:PATH")
     data.set_defaults(command=_data)
 
-    verify = commands.add_parser("verify", help="do recorded runs again and compare")
+    verify = commands.add_parser("verify", help="derive verdicts and do runs again from the records, and compare")
     verify.add_argument("results", nargs="+", metavar="DIR", help="folders of sets: results/STUDY/SET")
-    doing_again = "so many of each: those of this hardware, then the cheapest (default: 3)"
+    doing_again = "do so many runs of each again: those of this hardware, then the cheapest (default: 3)"
     verify.add_argument("--runs", type=int, default=3, metavar="N", help=doing_again)
     verify.add_argument("--epochs", type=int, metavar="K", help="only the first K epochs of each")
     verify.set_defaults(command=_verify)

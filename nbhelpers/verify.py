@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbhelpers import data as datasets
 from nbhelpers import device as devices
-from nbhelpers import records, stats
+from nbhelpers import records, rederive, stats
 from nbhelpers.checkpoints import Checkpoint
 from nbhelpers.distributed import DROPOUT
 from nbhelpers.errors import InputError
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 CHEAPEST = 3  # runs that are done again where no number is given
 LOSS = 1e-3  # relative difference of the first epoch's loss, on another machine
 ALPHA = 0.01  # of the prediction intervals that accuracy and loss must lie in, on another machine
+DERIVED = "derived again from the records by its notebook"
 ROUNDINGS = 3  # of the first epoch, to see how far rounding moves its loss
 
 FINAL = {"epochs", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "test_images"}
@@ -54,8 +55,9 @@ def verify(
     of processor, with the same torch and as many threads, a run must give the same bits; else its first epoch's loss
     must agree to 1e-3, or lie where rounding moves it (`rounded`), and its accuracy in the 99% prediction interval of
     the recorded seeds of its arm. A record without training is held against itself, ``summary.json``, ``runs.csv``,
-    ``plan.json`` and the images. `say` is told each finding. Raises InputError for a folder without records, and for a
-    number of runs or epochs below what makes sense.
+    ``plan.json`` and the images. Where all agree, and the notebook of the study is here, it tells the records once
+    more, and its verdicts and the table of its result must be those of ``summary.json``. `say` is told each finding.
+    Raises InputError for a folder without records, and for a number of runs or epochs below what makes sense.
     """
     folder = Path(folder)
     for name, value, least in (("runs", runs, 0), ("epochs", epochs, 1)):
@@ -67,6 +69,8 @@ def verify(
     found = [Finding(path.name, "read", reason) for path in files if (reason := damaged(path))]
     good = {path.stem: records.read(path) for path in files if path.name not in {f.what for f in found}}
     found += _together(folder, good)
+    if not found and rederive.known(summary := records.read(folder / "summary.json")):
+        found.append(Finding("summary.json", DERIVED, rederive.rederive(folder, summary)))
     for finding in found:
         say(_line(finding))
     say(f"{len(good)} of {len(files)} records are whole")

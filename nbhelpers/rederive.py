@@ -1,0 +1,55 @@
+"""What ``summary.json`` tells of a set, derived again: the notebook shows the records, and trains nothing."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from nbhelpers import papermill_run, parameters, records
+from nbhelpers.errors import OneLine
+
+TOLD = ("verdicts", "statements", "result")  # of a summary; the rest of it is not the notebook's
+NOT_COPIED = ("weights", "*.ipynb", ".*")
+
+
+def known(summary: Mapping[str, Any]) -> bool:
+    """Whether there is a notebook that made the summary."""
+    return summary.get("study") in parameters.studies()
+
+
+def rederive(folder: Path, summary: Mapping[str, Any]) -> str:
+    """What comes out otherwise than `summary` tells it, of the records in `folder`; empty where all is as told.
+
+    The notebook of the study is executed in a folder of its own, as ``nbhelpers run --recorded`` does.
+    """
+    if lacking := {"set", "parameters", "verdicts", "result"} - summary.keys():
+        return f"does not say its {', '.join(sorted(lacking))}"
+    study, base, changes = summary["study"], summary["set"], summary["parameters"]
+    base = base if base in parameters.sets(study) else "demo"  # the set may have been a file
+    try:
+        values = parameters.check(study, {**parameters.load(study, base), **changes}, parameters.load(study, "demo"))
+        with TemporaryDirectory() as results:
+            copy = Path(results) / study / parameters.which(study, values)[1]
+            shutil.copytree(folder, copy, ignore=shutil.ignore_patterns(*NOT_COPIED))
+            papermill_run.run(study, base, {**changes, "results": results, "train": False}, out=io.StringIO())
+            made = records.read(copy / "summary.json")
+    except OneLine as error:
+        return f"cannot be derived again: {error}"
+    return next((different for name in TOLD if (different := _different(name, summary, made))), "")
+
+
+def _different(name: str, told: Mapping[str, Any], made: Mapping[str, Any]) -> str:
+    """Where `name` of the two summaries differs first, as a phrase."""
+    one, other = told.get(name), made.get(name)
+    if one == other:
+        return ""
+    if name == "verdicts" and [verdict.get("text") for verdict in one] == [verdict["text"] for verdict in other]:
+        for before, now in zip(one, other, strict=True):
+            for field, value in now.items():
+                if before.get(field) != value:
+                    return f"says {field} {before.get(field)} of {now['text']!r}, from the records it is {value}"
+    return f"says something else in its {name} than the records do"
