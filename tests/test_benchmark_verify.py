@@ -56,6 +56,8 @@ def test_a_changed_number_changes_what_the_readme_quotes(tmp_path):
     said = quoted.sentences(tmp_path)
     assert f"**Records**: {1000 + others[0]} of {1234 + others[1]} in " in said
     assert f"not as recorded: {findings}." in said
+    derived = sum(row["derived"] for row in found["sets"])
+    assert f"verdicts and tables of {derived} sets came out as recorded" in said
 
 
 def test_committed_sets_are_verified_and_the_table_says_so(results, tmp_path, monkeypatch):
@@ -64,7 +66,16 @@ def test_committed_sets_are_verified_and_the_table_says_so(results, tmp_path, mo
     found = json.loads((tmp_path / "verify.json").read_text())
     assert [row["set"] for row in found["sets"]] == ["X ran"]
     assert (found["sets"][0]["records"], found["sets"][0]["whole"], len(found["sets"][0]["again"])) == (2, 2, 2)
-    assert "| X ran | 2 | 2 | 2 | all | bit for bit | " in (tmp_path / "verify.md").read_text()
+    assert found["sets"][0]["derived"] is False  # no notebook is called X
+    assert "| X ran | 2 | 2 | – | 2 | all | bit for bit | " in (tmp_path / "verify.md").read_text()
+
+
+@pytest.mark.parametrize(("wrong", "said"), [("", "as recorded"), ("says verdict fails", "–")])
+def test_verdicts_that_follow_from_the_records_are_said_to(results, monkeypatch, wrong, said):
+    monkeypatch.setattr(verify.verify.rederive, "known", lambda summary: True)
+    monkeypatch.setattr(verify.verify.rederive, "rederive", lambda *_: wrong)
+    row = verify.verified(results / "X" / "ran")
+    assert verify.cells(row)[3] == said and row["findings"] == [f"summary.json: {wrong}"] * bool(wrong)
 
 
 def test_a_set_verified_alone_stands_beside_the_others_with_its_own_machine(results, tmp_path, monkeypatch):
@@ -99,7 +110,7 @@ def test_long_runs_are_done_again_for_one_epoch(results):
     for path in (folder / "runs").glob("*.json"):
         change(path, wall_seconds=301.0)
     assert verify.how_much(folder) == {"runs": 1, "epochs": 1}
-    assert verify.cells(verify.verified(folder))[3:6] == [1, "1 of 2 epochs", "bit for bit"]
+    assert verify.cells(verify.verified(folder))[3:7] == ["–", 1, "1 of 2 epochs", "bit for bit"]
 
 
 def test_what_took_a_gpu_seconds_is_long_where_there_is_none(results, monkeypatch):
