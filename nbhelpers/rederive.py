@@ -26,8 +26,9 @@ def rederive(folder: Path, summary: Mapping[str, Any]) -> str:
 
     The notebook of the study is executed in a folder of its own, as ``nbhelpers run --recorded`` does.
     """
-    if lacking := {"set", "parameters", "verdicts", "result"} - summary.keys():
-        return f"does not say its {', '.join(sorted(lacking))}"
+    kinds = {"set": str, "parameters": dict, "verdicts": list, "result": dict}
+    if lacking := [name for name, kind in kinds.items() if not isinstance(summary.get(name), kind)]:
+        return f"does not say its {', '.join(lacking)}"
     study, base, changes = summary["study"], summary["set"], summary["parameters"]
     base = base if base in parameters.sets(study) else "demo"  # the set may have been a file
     try:
@@ -47,9 +48,13 @@ def _different(name: str, told: Mapping[str, Any], made: Mapping[str, Any]) -> s
     one, other = told.get(name), made.get(name)
     if one == other:
         return ""
-    if name == "verdicts" and [verdict.get("text") for verdict in one] == [verdict["text"] for verdict in other]:
+    if name == "verdicts" and list(map(_text, one)) == list(map(_text, other)):
         for before, now in zip(one, other, strict=True):
             for field, value in now.items():
                 if before.get(field) != value:
                     return f"says {field} {before.get(field)} of {now['text']!r}, from the records it is {value}"
     return f"says something else in its {name} than the records do"
+
+
+def _text(verdict: Any) -> Any:
+    return verdict.get("text") if isinstance(verdict, dict) else None

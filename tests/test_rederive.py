@@ -70,7 +70,9 @@ def test_a_verdict_is_what_the_notebook_says_of_the_records(copied, change):
         (lambda s: s["verdicts"][0].update(text="Another claim"), OTHERWISE.format("verdicts")),
         (lambda s: s["result"]["rows"][0].__setitem__(2, "99.99"), OTHERWISE.format("result")),
         (lambda s: s.update(statements={"1": {"verdict": "holds"}}), OTHERWISE.format("statements")),
+        (lambda s: s["verdicts"].__setitem__(0, "holds"), OTHERWISE.format("verdicts")),
         (lambda s: s.pop("parameters"), "does not say its parameters"),
+        (lambda s: s.update(parameters=3, verdicts="all hold"), "does not say its parameters, verdicts"),
         (lambda s: s["parameters"].update(epohcs=1), "cannot be derived again: unknown parameter 'epohcs'"),
     ],
 )
