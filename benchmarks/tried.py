@@ -29,6 +29,7 @@ CHANGES = {  # name: what is done instead
     "bf16": "autocast to bfloat16",
     "compiled": "`torch.compile`, not counting the compilation",
 }
+TICKS = (0.25, 0.33, 0.5, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4)
 MOST = 4096  # images that a process holds: all processes of a row live at the same time
 NETS = ("study1, 4 blocks", "study2, batch norm, batch 2", "study2, batch norm, batch 128", "study4")
 
@@ -119,7 +120,11 @@ def figure(rows: list[Row]) -> Any:
     title = "Time of a training step with one change, over that of the step as it is"
     xlabel = "ratio of times, with quartiles; above 1 the change is slower"
     drawn = bench.bars(list(CHANGES), series, xlabel, title, ends=ends, log=True)
-    drawn.axes[0].axvline(1, color="black", linewidth=1)
+    axis = drawn.axes[0]
+    axis.axvline(1, color="black", linewidth=1)
+    low, high = axis.get_xlim()  # within a decade, where a logarithmic axis has few ticks
+    ticks = [tick for tick in TICKS if low <= tick <= high]
+    axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     return drawn
 
 
