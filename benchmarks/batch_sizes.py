@@ -92,7 +92,7 @@ def table(rows: list[Row]) -> str:
 
 
 def figure(rows: list[Row]) -> Any:
-    """Images per second along the batch size in study 2, and of the other nets as bars."""
+    """Images per second along the batch size in study 2, and of the other nets as dots."""
     from nbhelpers.plots.style import colour, new, title_of
 
     drawn, (left, right) = new(11, 4.5, columns=2)
@@ -109,7 +109,8 @@ def figure(rows: list[Row]) -> Any:
     left.xaxis.set_major_formatter("{x:g}")
     left.legend()
     others = [row for row in rows if not row["name"].startswith("study2")]
-    right.barh([row["name"] for row in others], [row["images_per_second"] for row in others])
+    right.plot([row["images_per_second"] for row in others], [row["name"] for row in others], "o")
+    right.margins(0.15)
     right.invert_yaxis()
     right.grid(False, axis="y")
     if others:

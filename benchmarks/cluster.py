@@ -34,10 +34,11 @@ VICTIMS = ("worker", "node", "driver")
 FOOT = f"""\
 Four nodes with a CPU each, all processes of this machine; {RUNS} runs that sleep {SECONDS:g} s and leave a record of a
 usual size. Each kill at a moment drawn DRAWN the {RUNS * SECONDS / NODES:g} s that follow the start of the first
-run. A killed node is replaced by one that joins while the sweep goes on; a killed driver is started again by the same
-command. Runs lost: not recorded at the end. Runs repeated: begun after they were recorded. Orphans: processes that
-carry out a run {AFTER} s after the end of their driver. These three must be zero. Begun again: cut short before they
-were recorded. Seconds: of the whole sweep, the second start of a killed driver included; without a kill it took CALM s.
+run; a worker or a node is one that has a run then. A killed node is replaced by one that joins while the sweep goes
+on; a killed driver is started again by the same command. Runs lost: not recorded at the end. Runs repeated: begun after
+they were recorded. Orphans: processes that carry out a run {AFTER} s after the end of their driver. These three must be
+zero. Begun again: cut short before they were recorded. Seconds: of the whole sweep, the second start of a killed driver
+included; without a kill it took CALM s.
 """
 JOINS_AFTER = RUNS * SECONDS / 4  # seconds: with a quarter of the runs done on one node
 LOG = "NBHELPERS_STAGED"  # the environment variable with the folder of the log, of which every run begins a line
@@ -135,9 +136,10 @@ class Stage:
 
         return set(Store(Path(self.log, "set")).load_all(path.stem for path in Path(self.log).glob("set/runs/*.json")))
 
-    def busy(self) -> list[int]:
-        """Processes that carry out a run now."""
-        return sorted({pid for key, _, pid, _ in self.begun() if key not in self.recorded() and alive(pid)})
+    def busy(self) -> list[tuple[str, int]]:
+        """(node, process) of each run that is carried out now."""
+        done = self.recorded()
+        return sorted({(node, pid) for key, node, pid, _ in self.begun() if key not in done and alive(pid)})
 
 
 def alive(pid: int) -> bool:
@@ -153,13 +155,14 @@ def kill(stage: Stage, victim: str, driver: subprocess.Popen, draw: random.Rando
     """Kill one; the id of a node that joined in place of a killed one."""
     if victim == "driver":
         os.kill(driver.pid, signal.SIGKILL)
-    if victim == "worker":
-        while not (busy := stage.busy()) and driver.poll() is None:
-            time.sleep(0.01)
-        if busy:
-            os.kill(draw.choice(busy), signal.SIGKILL)
-    if victim == "node":
-        stage.leave(draw.choice(sorted(node.node_id for node in stage.cluster.worker_nodes)))
+        return ""
+    while not (busy := stage.busy()) and driver.poll() is None:
+        time.sleep(0.01)
+    node, pid = draw.choice(busy) if busy else ("", 0)
+    if victim == "worker" and busy:
+        os.kill(pid, signal.SIGKILL)
+    if victim == "node" and busy:
+        stage.leave(node)
         return stage.join()
     return ""
 

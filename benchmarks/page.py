@@ -131,9 +131,9 @@ def of_batch_sizes(rows: list[Row]) -> str:
 
 
 def clear(row: Row) -> float:
-    """The ratio from which a difference is one: 5%, or that of the same step in two processes where it is more."""
-    again = row["ratios"].get(tried.AGAIN, 1.0)
-    return max(CLEAR, again, 1 / again)
+    """The ratio from which a difference is one: 5%, or the further quartile of the same step in another process."""
+    low, high = tried.quartiles(row, tried.AGAIN) or (1.0, 1.0)
+    return max(CLEAR, high, 1 / low)
 
 
 def sentence(change: str, rows: list[Row]) -> str:
@@ -160,7 +160,7 @@ def of_changes(rows: list[Row]) -> str:
     return (
         "## What was tried\n\nOne change at a time, of a training step at one thread. In brackets its time over that "
         f"of the step as it is; a difference is called so where it is more than {100 * (CLEAR - 1):.0f}%, more than "
-        "that of the same step in another process, and both quartiles lie on that side.\n\n"
+        "the further quartile of the same step in another process, and both quartiles lie on that side.\n\n"
         f"{lines}\n\n![](../benchmarks/tried.png)\n\n{tried.table(rows)}"
     )
 

@@ -23,6 +23,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from written import CODE
+
 from nbhelpers import outputs
 
 Row = dict[str, Any]
@@ -141,7 +143,7 @@ def machine(threads: int) -> Row:
     from nbhelpers.perform import commit
 
     found = {"processor": describe(torch.device("cpu")), "cores": os.cpu_count(), "threads": threads}
-    found |= {"python": platform.python_version(), "torch": torch.__version__, "commit": commit()}
+    found |= {"python": platform.python_version(), "torch": torch.__version__, "commit": commit(*CODE)}
     return found | {"date": datetime.now(UTC).isoformat(timespec="seconds")}
 
 

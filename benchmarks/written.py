@@ -9,6 +9,8 @@ from typing import Any
 
 from nbhelpers.records import write
 
+CODE = (".", "../benchmarks/*.py")  # what a number comes from: the package and the scripts, not their results
+
 
 def machine() -> dict[str, Any]:
     """The machine, the commit and the moment."""
@@ -18,7 +20,7 @@ def machine() -> dict[str, Any]:
     from nbhelpers.perform import commit
 
     found = {"processor": describe(torch.device("cpu")), "cores": os.cpu_count(), "torch": torch.__version__}
-    return found | {"commit": commit(), "date": datetime.now(UTC).isoformat(timespec="seconds")}
+    return found | {"commit": commit(*CODE), "date": datetime.now(UTC).isoformat(timespec="seconds")}
 
 
 def row(cells: Sequence[Any]) -> str:

@@ -91,12 +91,13 @@ class Cluster:
         if self.address in ("local", "auto"):
             return
         host, colon, port = self.address.removeprefix("ray://").rpartition(":")
-        if not colon or not port.isdigit():
+        if not colon or not (port.isascii() and port.isdigit()):
             raise InputError(f"ray: {self.address!r}: must be local, auto, HOST:PORT or ray://HOST:PORT")
         try:
             socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE).close()
-        except OSError as error:
-            raise InputError(f"ray: {self.address!r}: cannot be reached: {error.strerror or error}") from None
+        except (OSError, OverflowError, UnicodeError) as error:  # the last two: a port or a host that cannot be
+            said = getattr(error, "strerror", None) or error
+            raise InputError(f"ray: {self.address!r}: cannot be reached: {said}") from None
 
     def place(self) -> str:
         """ "cuda" or "cpu": where the runs compute, of a connected cluster."""

@@ -52,7 +52,7 @@ def write_summary(
 
     `shown` is what else a reader is to see: the table of the result as text, and the figures with their titles.
     `records` is the hash of the records behind it: a summary whose records have another one is stale. `courses` is
-    that of their epochs and probes.
+    that of their epochs and probes, `origins` that of their provenance.
     """
     made = [record["provenance"] for record in found]
     summary = {
@@ -62,6 +62,7 @@ def write_summary(
         "status": dict(sorted(Counter(record["status"] for record in found).items())),
         "records": records.digest(found),
         "courses": records.courses(found),
+        "origins": records.origins(found),
         "verdicts": [verdict.to_dict() for verdict in verdicts],
         **shown,
         "hardware": dict(sorted(Counter(p["hardware"] for p in made).items())),

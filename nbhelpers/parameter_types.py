@@ -1,6 +1,7 @@
 """What each parameter of the studies may be: its type, its range, and what is said where it is not."""
 
 import importlib.util
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, FiniteFloat
@@ -11,6 +12,7 @@ from nbhelpers.models.resnet import NAMED
 from nbhelpers.run import Data, Recipe
 from nbhelpers.spec import Count, Positive
 
+RAY = r"|local|auto|(ray://)?[^\s:/]+:[0-9]{1,5}|(ray://)?\[[0-9a-fA-F:.]+\]:[0-9]{1,5}"  # addresses; "" for none
 Whole = Annotated[int, Field(ge=0)]
 Batch = Annotated[int, AfterValidator(lambda value: _batch(value))]
 COMPARISONS = (  # of ResNet_CIFAR10: what a net is trained without, or with
@@ -118,6 +120,8 @@ def _known_family(name: str) -> str:
 def _with_ray(address: str) -> str:
     if address and importlib.util.find_spec("ray") is None:
         raise ValueError(NO_RAY)
+    if not re.fullmatch(RAY, address):
+        raise ValueError("must be local, auto, HOST:PORT or ray://HOST:PORT")
     return address
 
 

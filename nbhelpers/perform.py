@@ -210,9 +210,12 @@ def versions() -> dict[str, str]:
     return found | {"torch": torch.__version__, "numpy": np.__version__, "system": platform.system()}
 
 
-@lru_cache(maxsize=1)
-def commit() -> str:
-    """The commit of the checkout that this module lies in, "+" after it if files differ; "" outside of one."""
+@lru_cache
+def commit(*paths: str) -> str:
+    """The commit of the checkout that this module lies in, "+" after it if files differ; "" outside of one.
+
+    paths: which files are looked at, from this module's folder on; this package's where none are named.
+    """
     import subprocess
 
     def git(*words: str) -> str:
@@ -221,6 +224,6 @@ def commit() -> str:
 
     try:
         head = git("rev-parse", "--short=12", "HEAD")
-        return head + ("+" if head and git("status", "--porcelain", "--", ".") else "")
+        return head + ("+" if head and git("status", "--porcelain", "--", *(paths or ["."])) else "")
     except (OSError, subprocess.TimeoutExpired):
         return ""

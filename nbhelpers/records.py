@@ -97,6 +97,11 @@ def _hash(values: Iterable[Any]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
+def origins(found: Iterable[Mapping[str, Any]]) -> str:
+    """SHA-256 over where the records were made, of which images, and when, 16 hex digits."""
+    return _hash([record["key"], record["provenance"]] for record in found)
+
+
 def stale(summary: Mapping[str, Any], found: str) -> str:
     """Why a ``summary.json`` is not about the records that are there, as a short phrase; empty where it is.
 

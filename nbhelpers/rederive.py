@@ -12,8 +12,8 @@ from typing import Any
 from nbhelpers import papermill_run, parameters, records
 from nbhelpers.errors import OneLine
 
-TOLD = ("verdicts", "statements", "result")  # of a summary; the rest of it is not the notebook's
-NOT_COPIED = ("weights", "*.ipynb", ".*")
+NAMES = {"set", "folder"}  # of a summary: these may be others where it is derived
+NOT_COPIED = ("weights", "*.ipynb", ".*", "summary.json")
 
 
 def known(summary: Mapping[str, Any]) -> bool:
@@ -38,9 +38,12 @@ def rederive(folder: Path, summary: Mapping[str, Any]) -> str:
             shutil.copytree(folder, copy, ignore=shutil.ignore_patterns(*NOT_COPIED))
             papermill_run.run(study, base, {**changes, "results": results, "train": False}, out=io.StringIO())
             made = records.read(copy / "summary.json")
+            if not made:
+                return "cannot be derived again: the notebook ended without one"
     except OneLine as error:
         return f"cannot be derived again: {error}"
-    return next((different for name in TOLD if (different := _different(name, summary, made))), "")
+    first = ["verdicts", "result", *sorted(made.keys() | summary.keys())]
+    return next((said for name in first if name not in NAMES and (said := _different(name, summary, made))), "")
 
 
 def _different(name: str, told: Mapping[str, Any], made: Mapping[str, Any]) -> str:
@@ -53,6 +56,11 @@ def _different(name: str, told: Mapping[str, Any], made: Mapping[str, Any]) -> s
             for field, value in now.items():
                 if before.get(field) != value:
                     return f"says {field} {before.get(field)} of {now['text']!r}, from the records it is {value}"
+    if name == "result" and (one.get("columns"), len(one.get("rows", ()))) == (other["columns"], len(other["rows"])):
+        for before, now in zip(one["rows"], other["rows"], strict=True):
+            for column, was, value in zip(other["columns"], before, now, strict=False):
+                if was != value:
+                    return f"says {column} {was} in the row {', '.join(now[:2])}, from the records it is {value}"
     return f"says something else in its {name} than the records do"
 
 

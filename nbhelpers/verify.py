@@ -69,12 +69,15 @@ def verify(
     found = [Finding(path.name, "read", reason) for path in files if (reason := damaged(path))]
     good = {path.stem: records.read(path) for path in files if path.name not in {f.what for f in found}}
     found += _together(folder, good)
-    if not found and rederive.known(summary := records.read(folder / "summary.json")):
+    summary = records.read(folder / "summary.json")
+    if not found and rederive.known(summary):
         found.append(Finding("summary.json", DERIVED, rederive.rederive(folder, summary)))
+    elif not found:
+        say(f"summary.json: not derived again, as there is no notebook of {summary.get('study')!r}")
     for finding in found:
         say(_line(finding))
     say(f"{len(good)} of {len(files)} records are whole")
-    plan = records.read_plan(folder)
+    plan = _plan(folder)
     done = [record for record in good.values() if record["status"] == "done"]
     able = [record for record in done if not _masks_of_a_gpu(record)]
     if runs and done and not able:
@@ -141,10 +144,10 @@ def _together(folder: Path, good: Mapping[str, Mapping]) -> list[Finding]:
     """What is wrong between the records, the summary, and the images."""
     found, summary = [], records.read(folder / "summary.json")
     if good and not summary:
-        reason = "is not there, so nothing says whether a record was edited: `nbhelpers run` writes it at its end"
-        found.append(Finding("summary.json", "read", reason))
-    of_these = (records.digest(good.values()), records.courses(good.values()))
-    if summary and good and (summary.get("records"), summary.get("courses")) != of_these:
+        reason = "is missing or damaged, so nothing says whether a record was edited: `nbhelpers run` writes it"
+        found.append(Finding("summary.json", "looked for", reason))
+    hashes = {"records": records.digest, "courses": records.courses, "origins": records.origins}
+    if summary and good and any(summary.get(name) != of(good.values()) for name, of in hashes.items()):
         reason = "was not made from these records: some were edited, added or taken out since"
         found.append(Finding("summary.json", "compared with the records", reason))
     found += _listed(folder, good)
@@ -163,14 +166,34 @@ def _together(folder: Path, good: Mapping[str, Mapping]) -> list[Finding]:
     return found
 
 
+def _plan(folder: Path) -> list[dict[str, Any]]:
+    """The planned runs; none where ``plan.json`` is missing or damaged."""
+    try:
+        return [{"key": run["key"], "seed": run["seed"], "labels": dict(run["labels"])}
+                for run in records.read_plan(folder)]  # fmt: skip
+    except (KeyError, TypeError, ValueError):
+        return []
+
+
 def _listed(folder: Path, good: Mapping[str, Mapping]) -> list[Finding]:
     """What is wrong between the records and ``plan.json`` and ``runs.csv``, which say part of the same."""
-    found, planned = [], {run["key"] for run in records.read_plan(folder)}
-    if planned and (other := sorted(good.keys() - planned)):
+    found, planned = [], {run["key"] for run in _plan(folder)}
+    summary, plan = (records.read(folder / name) for name in ("summary.json", "plan.json"))
+    if not planned:
+        reason = "is missing or damaged, so nothing says which runs are the same but for their seed"
+        found.append(Finding("plan.json", "looked for", reason))
+    elif other := sorted(good.keys() - planned):
         found.append(Finding("plan.json", "compared with the records", f"does not have {', '.join(other)}"))
+    elif summary and summary.get("study") != plan.get("study"):
+        reason = f"is of study {summary.get('study')!r}, plan.json of {plan.get('study')!r}"
+        found.append(Finding("summary.json", "compared with plan.json", reason))
     path = folder / "runs.csv"
-    rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines())) if path.exists() else []
-    for key, row in {row["key"]: row for row in rows if row.get("key") in good}.items():
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    rows = list(csv.DictReader(text.splitlines()))
+    listed = {row["key"]: row for row in rows if row.get("key") in good}
+    if path.exists() and (absent := sorted(good.keys() - listed.keys())):
+        found.append(Finding("runs.csv", "compared with the records", f"does not have {', '.join(absent)}"))
+    for key, row in listed.items():
         final = good[key]["final"]
         for name in ("train_loss", "train_accuracy", "test_accuracy"):
             if good[key]["status"] == "done" and row.get(name) != f"{float(final[name]):.6g}":

@@ -16,10 +16,11 @@ import pytest
 from PIL import Image
 
 import nbhelpers
-from nbhelpers import cli, cluster, node, sweep
+from nbhelpers import cli, cluster, node, parameters, sweep
 from nbhelpers import data as datasets
 from nbhelpers.errors import InputError
 from nbhelpers.models import MLP, Custom
+from nbhelpers.parameters import ParameterError
 from nbhelpers.records import Store
 from nbhelpers.run import Data
 
@@ -88,11 +89,27 @@ def test_without_ray_one_line_says_how_to_install_it(monkeypatch, capsys):
 
 
 @installed
-@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "somewhere", "HOST:PORT"])
+@pytest.mark.parametrize(
+    "address",
+    ["127.0.0.1:1", "ray://127.0.0.1:1", "somewhere", "127.0.0.1:²", "a..b:1", "127.0.0.1:99999"],
+)
 def test_an_address_at_which_there_is_no_cluster_is_one_line(address):
     with pytest.raises(InputError) as caught:
         cluster.Cluster(address).connect()
     assert str(caught.value).startswith(f"ray: {address!r}: ") and "\n" not in str(caught.value)
+
+
+@installed
+@pytest.mark.parametrize("address", ["somewhere", "HOST:PORT", "127.0.0.1:²", "http://here:1", "local:", "auto auto:1"])
+def test_a_parameter_that_is_no_address_is_refused_before_anything_starts(address):
+    with pytest.raises(ParameterError, match="must be local, auto, HOST:PORT or ray://HOST:PORT"):
+        parameters.check_value("ray", address, "")
+
+
+@installed
+@pytest.mark.parametrize("address", ["", "local", "auto", "10.0.0.1:6379", "ray://head:10001", "[::1]:6379"])
+def test_an_address_is_one(address):
+    assert parameters.check_value("ray", address, "") == address
 
 
 class Nodes:

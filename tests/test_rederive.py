@@ -68,7 +68,15 @@ def test_a_verdict_is_what_the_notebook_says_of_the_records(copied, change):
         (lambda s: s["verdicts"][1].update(low=4.0), "says low 4.0 of 'The differences are modest"),
         (lambda s: s["verdicts"].pop(), OTHERWISE.format("verdicts")),
         (lambda s: s["verdicts"][0].update(text="Another claim"), OTHERWISE.format("verdicts")),
-        (lambda s: s["result"]["rows"][0].__setitem__(2, "99.99"), OTHERWISE.format("result")),
+        (
+            lambda s: s["result"]["rows"][0].__setitem__(2, "99.99"),
+            "says test accuracy, mean 99.99 in the row conv-BN-ReLU, 10, from the records it is ",
+        ),
+        (lambda s: s["result"]["rows"].pop(), OTHERWISE.format("result")),
+        (lambda s: s["result"].update(note="all hold"), OTHERWISE.format("result")),
+        (lambda s: s["runs"].update(recorded=999), OTHERWISE.format("runs")),
+        (lambda s: s["figures"].update({"accuracy.png": "conv-ReLU leads"}), OTHERWISE.format("figures")),
+        (lambda s: s.update(hardware={"Cray-1": 40}), OTHERWISE.format("hardware")),
         (lambda s: s.update(statements={"1": {"verdict": "holds"}}), OTHERWISE.format("statements")),
         (lambda s: s["verdicts"].__setitem__(0, "holds"), OTHERWISE.format("verdicts")),
         (lambda s: s.pop("parameters"), "does not say its parameters"),
@@ -79,6 +87,12 @@ def test_a_verdict_is_what_the_notebook_says_of_the_records(copied, change):
 def test_each_part_that_is_told_is_compared(copied, notebook, change, reason):
     found = rederive.rederive(copied, forge(copied, change))
     assert found.startswith(reason) and bool(found) == bool(reason)
+
+
+def test_a_notebook_that_tells_nothing_is_a_finding(copied, monkeypatch):
+    monkeypatch.setattr(papermill_run, "run", lambda *_, **__: None)
+    found = verify.verify(copied, runs=0, say=lambda line: None)
+    assert [finding.wrong for finding in found] == ["cannot be derived again: the notebook ended without one"]
 
 
 def test_a_notebook_that_fails_is_a_finding(copied, monkeypatch):
@@ -92,7 +106,13 @@ def test_a_notebook_that_fails_is_a_finding(copied, monkeypatch):
 
 def test_a_summary_of_other_records_or_of_no_notebook_is_not_derived(copied, monkeypatch):
     monkeypatch.setattr(papermill_run, "run", lambda *_, **__: pytest.fail("nothing is to be derived"))
+    said, plan = [], copied / "plan.json"
     forge(copied, lambda s: s.update(study="Gone"))
-    assert verify.verify(copied, runs=0, say=lambda line: None) == []
+    (finding,) = verify.verify(copied, runs=0, say=said.append)
+    assert finding.wrong == f"is of study 'Gone', plan.json of '{SET.parent.name}'"
+    plan.write_text(plan.read_text().replace(SET.parent.name, "Gone"))
+    assert verify.verify(copied, runs=0, say=said.append) == []
+    assert "summary.json: not derived again, as there is no notebook of 'Gone'" in said
+    plan.write_text(plan.read_text().replace("Gone", SET.parent.name))
     forge(copied, lambda s: s.update(study=SET.parent.name, records="0" * 16))
     assert "was not made from these records" in verify.verify(copied, runs=0, say=lambda line: None)[0].wrong

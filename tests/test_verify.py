@@ -52,16 +52,21 @@ def edit_all(folder, change) -> None:
     """Change all records, and forge the summary too: what is left to find it out is to train again."""
     for position in range(7):
         edit(folder, change, position)
+    forge_summary(folder)
+
+
+def forge_summary(folder) -> None:
     found = [json.loads(path.read_text()) for path in (folder / "runs").glob("*.json")]
     summary = json.loads((folder / "summary.json").read_text())
-    summary |= {"records": records.digest(found), "courses": records.courses(found)}
+    summary |= {"records": records.digest(found), "courses": records.courses(found), "origins": records.origins(found)}
     (folder / "summary.json").write_text(records.dump(summary))
 
 
 def wrong(folder, **options) -> list[str]:
     said = []
     found = verify.verify(folder, say=said.append, **options)
-    assert len(said) == len(found) + 1
+    underived = "summary.json: not derived again, as there is no notebook of 'x'" in said
+    assert len(said) == len(found) + 1 + underived
     return [f"{finding.what}: {finding.wrong}" for finding in found if finding.wrong]
 
 
@@ -249,9 +254,12 @@ def test_dropout_masks_of_a_gpu_are_not_drawn_again_where_there_is_none(make_run
     for position in range(2):
         edit(tmp_path, lambda r: r["provenance"].update(device="cuda", hardware="a GPU"), position)
     said: list[str] = []
-    assert [finding.how[:10] for finding in verify.verify(tmp_path, say=said.append)] == ["read", "done again"]
+    assert [finding.how[:10] for finding in verify.verify(tmp_path, say=said.append)] == [
+        *["looked for"] * 2,
+        "done again",
+    ]
     Store(tmp_path).path(runs[0].key).unlink()
-    assert [finding.what for finding in verify.verify(tmp_path, say=said.append)] == ["summary.json"]
+    assert [finding.what for finding in verify.verify(tmp_path, say=said.append)] == ["summary.json", "plan.json"]
     assert said[-1].startswith("none is done again: they have dropout")
 
 
@@ -264,8 +272,29 @@ def test_the_prefix_of_a_run_is_held_against_its_first_epochs(copied):
 
 def test_an_edited_fingerprint_is_found(copied):
     key = edit(copied, lambda r: r["provenance"].update(fingerprint="0123456789abcdef")).removesuffix(".json")
+    forge_summary(copied)
     (found,) = wrong(copied, runs=0)
     assert found.startswith("shapes: other pixels (0123456789abcdef) than these (") and found.endswith(f" in {key}")
+
+
+@pytest.mark.parametrize("field", ["fingerprint", "hardware", "commit"])
+def test_an_edited_origin_of_all_records_is_found_without_the_images(copied, monkeypatch, field):
+    monkeypatch.setattr(verify.datasets, "available", lambda name: False)
+    for position in range(7):
+        edit(copied, lambda r: r["provenance"].update({field: "0123456789abcdef"}), position)
+    assert wrong(copied, runs=0) == [OTHERS]
+
+
+@pytest.mark.parametrize("content", ["nope", "[1, 2]", '{"runs": 3}', '{"runs": [{"key": "a"}]}', '{"runs": []}'])
+def test_a_damaged_plan_is_found(copied, content):
+    (copied / "plan.json").write_text(content)
+    assert wrong(copied, runs=1)[0].startswith("plan.json: is missing or damaged")
+
+
+def test_a_table_of_runs_that_is_no_text_is_found(copied):
+    (copied / "runs.csv").write_bytes(b"\xff\xfe" + (copied / "runs.csv").read_bytes())
+    (found,) = wrong(copied, runs=0)
+    assert found.startswith("runs.csv: does not have ")
 
 
 def test_other_images_than_the_recorded_ones_are_one_finding(copied, monkeypatch):
@@ -278,6 +307,7 @@ def test_other_images_than_the_recorded_ones_are_one_finding(copied, monkeypatch
 def test_without_the_images_the_records_are_held_against_each_other(copied, monkeypatch):
     monkeypatch.setattr(verify.datasets, "available", lambda name: False)
     key = edit(copied, lambda r: r["provenance"].update(fingerprint="0123456789abcdef")).removesuffix(".json")
+    forge_summary(copied)
     (found,) = [finding for finding in verify.verify(copied, runs=0) if finding.wrong]
     assert "as its images are not here" in found.how and found.wrong.endswith(f" in {key}")
 
