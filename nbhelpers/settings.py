@@ -23,7 +23,7 @@ def data(values: Mapping[str, Any]) -> Data:
     """The Data of the parameters `values` (dataset, images_per_class, size, mean, std ...).
 
     A size or a number of images that is all there is means the same as none, so that the run is the same too; so do
-    0 validation images. Raises DataError for a data set that is unknown or has too few classes.
+    0 validation images. Raises DataError for a data set that is unknown or has too few classes or images.
     """
     name, number = values["dataset"], values.get("classes")
     datasets.check(name, values.get("size"), number)
@@ -33,6 +33,10 @@ def data(values: Mapping[str, Any]) -> Data:
     given = {f: values.get(NAMES.get(f, f), d.get_default()) for f, d in Data.model_fields.items()}
     if given["test_from"] == "train":  # then neither number is all there is
         everything = {field: value for field, value in everything.items() if not field.endswith("per_class")}
+    if given["test_from"] == "test":
+        for field, most in everything.items():
+            if field.endswith("per_class") and most and (given[field] or 0) > most:
+                raise datasets.DataError(f"{NAMES[field]}: {given[field]}: {name} has {most} images of each class")
     if held_out := given["validation_per_class"] or None:
         everything["per_class"] = everything["per_class"] and everything["per_class"] - held_out
     given |= {field: None for field, value in everything.items() if given[field] == value}

@@ -722,6 +722,19 @@ def test_embedded_images_are_not_compared_with_published_numbers(study):
     assert real.note("3 of 4 inside.") == f"3 of 4 inside. {source}"
 
 
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("images_per_class", "images_per_class: 5001: cifar10 has 5000 images of each class"),
+        ("test_images_per_class", "test_images_per_class: 5001: cifar10 has 1000 images of each class"),
+    ],
+)
+def test_more_images_than_there_are_are_refused_by_the_name_of_the_parameter_without_the_images(study, name, line):
+    with pytest.raises(data.DataError) as caught:
+        study(dataset="cifar10", **{name: 5001}).data()
+    assert str(caught.value) == line
+
+
 def test_published_numbers_stand_beside_the_settings_that_they_come_from_alone(monkeypatch):
     name = "ImageNet_MLP_ScaledReLU"
     made = {s: Study(name, dict(parameters.load(name, s))) for s in ("ran", "described")}
