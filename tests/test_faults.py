@@ -108,6 +108,11 @@ def test_the_readme_quotes_the_sums_of_the_table(tmp_path):
     assert "| a | 5 | 1 | 2 | 3 | 0 |" in text(found)
 
 
+def test_what_is_said_names_a_file_without_the_folders_of_this_machine():
+    text = 'terminated\n  File "/home/someone/lib/json/decoder.py", line 3, in <module>\n\n'
+    assert stage.Ended(143, text, 0).said == 'File "decoder.py", line 3, in <module> (exit code 143)'
+
+
 def test_the_table_has_every_count_and_what_is_said():
     tally = Tally("a fault", 7, 7, 1, 2, 3, 4, Counter({"so": 5, "or | so": 2}))
     assert written.row(cells(tally)) == "| a fault | 7 | 1 | 2 | 3 | 4 | so (5×); or / so (2×) |"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -86,7 +87,8 @@ class Ended:
         if self.code < 0:
             return "hangs" if self.code == HANGS else f"nothing (killed by {signal.Signals(-self.code).name})"
         lines = [line.strip() for line in self.text.splitlines() if line.strip()]
-        return f"{lines[-1] if lines else 'nothing'} (exit code {self.code})"
+        last = re.sub(r'"/[^"]*/', '"', lines[-1]) if lines else "nothing"  # a file without the folders of this machine
+        return f"{last} (exit code {self.code})"
 
     def line(self, words: str) -> str:
         """The line with these words in it."""
