@@ -34,11 +34,11 @@ VICTIMS = ("worker", "node", "driver")
 FOOT = f"""\
 Four nodes with a CPU each, all processes of this machine; {RUNS} runs that sleep {SECONDS:g} s and leave a record of a
 usual size. Each kill at a moment drawn DRAWN the {RUNS * SECONDS / NODES:g} s that follow the start of the first
-run; a worker or a node is one that has a run then. A killed node is replaced by one that joins while the sweep goes
-on; a killed driver is started again by the same command. Runs lost: not recorded at the end. Runs repeated: begun after
-they were recorded. Orphans: processes that carry out a run {AFTER} s after the end of their driver. These three must be
-zero. Begun again: cut short before they were recorded. Seconds: of the whole sweep, the second start of a killed driver
-included; without a kill it took CALM s.
+run; a worker or a node is one that has a run then, and not of the head node, which is the cluster. A killed node is
+replaced by one that joins while the sweep goes on; a killed driver is started again by the same command. Runs lost: not
+recorded at the end. Runs repeated: begun after they were recorded. Orphans: processes that carry out a run {AFTER} s
+after the end of their driver. These three must be zero. Begun again: cut short before they were recorded. Seconds: of
+the whole sweep, the second start of a killed driver included; without a kill it took CALM s.
 """
 JOINS_AFTER = RUNS * SECONDS / 4  # seconds: with a quarter of the runs done on one node
 LOG = "NBHELPERS_STAGED"  # the environment variable with the folder of the log, of which every run begins a line
@@ -156,7 +156,8 @@ def kill(stage: Stage, victim: str, driver: subprocess.Popen, draw: random.Rando
     if victim == "driver":
         os.kill(driver.pid, signal.SIGKILL)
         return ""
-    while not (busy := stage.busy()) and driver.poll() is None:
+    able = {node.node_id for node in stage.cluster.worker_nodes}  # without the head, which is the cluster
+    while not (busy := [one for one in stage.busy() if one[0] in able]) and driver.poll() is None:
         time.sleep(0.01)
     node, pid = draw.choice(busy) if busy else ("", 0)
     if victim == "worker" and busy:
