@@ -225,6 +225,12 @@ def test_arms_at_chance_are_counted_by_part():
     assert measured.guesses(arms(a=[50.0, 10.0])) == "No arm is at chance in every seed."
 
 
+def test_arms_at_chance_are_counted_where_no_run_has_one_of_the_labels():
+    frame = arms(a=[10.0, 10.5], b=[80.0, 81.0]).assign(amount=float("nan"))
+    frame.attrs = {"labels": ["part", "arm", "amount"]}
+    assert measured.guesses(frame).endswith("1 of 2 arms of p.")
+
+
 def test_what_is_no_accuracy_has_its_own_unit():
     df = arms(a=[50.0, 60.0], b=[55.0, 65.0]).assign(zeros=70.0, milliseconds=1.0)
     assert measured.level(df[df["arm"] == "a"], "zeros").attrs["unit"] == "%"

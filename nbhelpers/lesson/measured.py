@@ -116,7 +116,8 @@ def _paired(df: pd.DataFrame, arm: str, reference: str) -> pd.DataFrame:
 def guesses(df: pd.DataFrame) -> str:
     """Which arms end at chance in all of their seeds, part by part, as a sentence: what they show is no difference."""
     labels = df.attrs["labels"]
-    guessed = contrasts.chance(df.fillna({label: "" for label in labels}), labels=labels)
+    texts = df.astype(dict.fromkeys(labels, object))  # a label that no run has is a column of numbers
+    guessed = contrasts.chance(texts.fillna(dict.fromkeys(labels, "")), labels=labels)
     lost = df.assign(lost=guessed["value"].to_numpy())
     whole = lost.groupby(labels, sort=False, dropna=False)["lost"].all().rename("lost").reset_index()
     found = [(part, own["lost"].sum(), len(own)) for part, own in whole.groupby("part", sort=False)]
