@@ -88,10 +88,10 @@ def verified(folder: Path) -> dict[str, Any]:
 
 
 def cells(row: Mapping[str, Any]) -> list[Any]:
-    parts = [run["how"].split(", ", 1) for run in row["again"]]
+    own = "; accuracy [^;,]*, the recorded seeds make [-\\d.]+ to [-\\d.]+ likely"  # of each run
+    beside = f", here {re.escape(row['machine']['processor'])}"  # which has its column
+    parts = [re.sub(f"{own}|{beside}", "", run["how"]).split(", ", 1) for run in row["again"]]
     epochs, how = (", ".join(dict.fromkeys(part[place] for part in parts)) for place in (0, 1))
-    how = re.sub(rf", here {re.escape(row['machine']['processor'])}", "", how)  # which is said beside it
-    how = re.sub(r"; accuracy [^;,]*, the recorded seeds make [-\d.]+ to [-\d.]+ likely", "", how)  # of each run
     derived = "as recorded" if row.get("derived") else "–"
     counts = [row["set"], row["records"], row["whole"], derived, len(parts), epochs.replace("done again", "all"), how]
     on = f"{row['machine']['processor']}, {row['machine']['date'][:10]}"
