@@ -56,7 +56,7 @@ def verify(
     must agree to 1e-3, or lie where rounding moves it (`rounded`), and its accuracy in the 99% prediction interval of
     the recorded seeds of its arm. A record without training is held against itself, ``summary.json``, ``runs.csv``,
     ``plan.json`` and the images. Where all agree, and the notebook of the study is here, it tells the records once
-    more, and its verdicts and the table of its result must be those of ``summary.json``. `say` is told each finding.
+    more, and what it tells must be what ``summary.json`` does. `say` is told each finding.
     Raises InputError for a folder without records, and for a number of runs or epochs below what makes sense.
     """
     folder = Path(folder)
